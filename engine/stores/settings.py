@@ -26,7 +26,13 @@ STATE_TABLES: Final = frozenset(
 )
 """Tables whose rows later records change or look up, so that no row is ever dropped for its age."""
 
-_TOGETHER: Final = frozenset(("orders", "order_sums", "fills", "round_trips", "open_trips"))
+_TOGETHER: Final = (
+    frozenset(("orders", "order_sums", "fills", "round_trips", "open_trips")),
+    frozenset(("positions", "position_changes")),
+    frozenset(("footprints", "footprint_levels")),
+    frozenset(("profiles", "profile_levels")),
+)
+"""Tables whose rows are made of the same events."""
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w.-]*)(:[0-9]{1,5})?", re.ASCII)
 
 
@@ -72,8 +78,9 @@ def chosen_tables(names: Iterable[str]) -> frozenset[str]:
     Raises ConfigError for a name that is no table.
     """
     chosen = {_table(name, "tables") for name in names} or set(TABLES)
-    if chosen & _TOGETHER:
-        chosen |= _TOGETHER
+    for group in _TOGETHER:
+        if chosen & group:
+            chosen |= group
     return frozenset(chosen | {"instruments"}) - {"cursor"}
 
 

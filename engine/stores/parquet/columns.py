@@ -53,7 +53,7 @@ def arrow_table(shape: TableShape, schema: pa.Schema, rows: Sequence[Sequence[ob
         if pa.types.is_decimal(kind):
             arrays.append(_decimals(values, kind))
         elif kind == _INSTANT:
-            at_ns = columns[places[shape.instants[name]]]
+            at_ns = columns[places[shape.times[name]]]
             arrays.append(pa.array(at_ns, pa.int64()).cast(kind))
         elif pa.types.is_integer(kind):
             arrays.append(pa.array([None if one is None else int(one) for one in values], kind))
@@ -64,22 +64,22 @@ def arrow_table(shape: TableShape, schema: pa.Schema, rows: Sequence[Sequence[ob
 
 def rows_in(shape: TableShape, table: pa.Table) -> Iterator[Row]:
     """Yield the rows of a table as plain values: exact numbers as decimals, times as text."""
-    for name in shape.instants:
+    for name in shape.times:
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table.column(name).cast(pa.int64()))
     for row in table.to_pylist():
-        for name in shape.instants:
+        for name in shape.times:
             row[name] = None if row[name] is None else iso_text(row[name])
         yield row
 
 
 def _type_of(shape: TableShape, name: str, decimals: int) -> pa.DataType:
     kind = shape.columns[name]
-    if name in shape.instants:
+    if name in shape.times:
         return _INSTANT
     if kind is float:
         return pa.float64() if name in shape.quotients else pa.decimal128(DIGITS, decimals)
-    return pa.int64() if kind is int else pa.string()
+    return {int: pa.int64(), bool: pa.bool_()}.get(kind, pa.string())
 
 
 def _decimals(values: Iterable[Any], kind: pa.DataType) -> pa.Array:

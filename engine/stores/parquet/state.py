@@ -21,7 +21,7 @@ __all__ = ["Place", "State", "read_cursor"]
 
 _TABLES: Final = """
     create table meta (version integer, made_with text, replacing integer);
-    create table cursor (id integer primary key, journal_id text, seq integer, digest text);
+    create table cursor (id integer primary key, journal_id text, seq integer, digest text, epoch integer);
     create table parts (name text, day text, part integer, rows integer, primary key (name, day, part));
     create table waiting (id integer primary key, name text, key text, row text);
     create unique index waiting_key on waiting (name, key) where key is not null;
@@ -104,8 +104,8 @@ class State:
     def move_cursor(self, cursor: Cursor) -> None:
         """Set the cursor."""
         self._conn.execute(
-            "insert or replace into cursor values (1, ?, ?, ?)",
-            (cursor.journal_id.hex(), cursor.seq, cursor.digest.hex()),
+            "insert or replace into cursor values (1, ?, ?, ?, ?)",
+            (cursor.journal_id.hex(), cursor.seq, cursor.digest.hex(), cursor.epoch),
         )
 
     def kept(self, name: str, key: str) -> Row | None:
@@ -216,5 +216,7 @@ def read_cursor(path: Path, busy_s: float) -> Cursor | None:
 
 
 def _cursor_of(conn: sqlite3.Connection) -> Cursor | None:
-    found = conn.execute("select journal_id, seq, digest from cursor").fetchone()
-    return None if found is None else Cursor(bytes.fromhex(found[0]), found[1], bytes.fromhex(found[2]))
+    found = conn.execute("select journal_id, seq, digest, epoch from cursor").fetchone()
+    if found is None:
+        return None
+    return Cursor(bytes.fromhex(found[0]), found[1], bytes.fromhex(found[2]), found[3])

@@ -28,11 +28,18 @@ import msgspec
 
 from engine.errors import ConfigError, UsageError
 from engine.journal import day_name, day_of_ns
-from engine.stores.errors import StoreForeign, StoreOutOfStep, StoreUnavailable, first_line, unreachable
+from engine.stores.errors import (
+    StoreForeign,
+    StoreOutdated,
+    StoreOutOfStep,
+    StoreUnavailable,
+    first_line,
+    unreachable,
+)
 from engine.stores.kinds import StoreKind
 from engine.stores.lock import WriterLock
-from engine.stores.rows.choosing import INTERNAL, choose_tables
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
+from engine.stores.settings import chosen_tables
 from engine.stores.store import Cursor, Row, Rows, Store
 
 try:
@@ -55,6 +62,8 @@ FLUSH_S: Final = 10.0
 """How long rows wait."""
 BUSY_S: Final = 5.0
 _STATE: Final = ".state.db"
+_INTERNAL: Final = frozenset({"cursor", "order_sums", "open_trips"})
+"""Tables that only later rows need: they have no files."""
 _WITHOUT_DAYS: Final = frozenset({"instruments", "positions", "sessions"})
 _KEPT: Final = frozenset({"instruments", "orders", "order_sums", "open_trips", "sessions"})
 _DAYS: Final = ("start_ns", "time_ns", "at_ns", "exited_ns", "submitted_ns", "updated_ns")
@@ -78,12 +87,12 @@ class ParquetStore:
     ) -> None:
         self.folder = Path(folder)
         self.place = str(folder)
-        self.tables = choose_tables(tables)
+        self.tables = chosen_tables(tables)
         self.number = exact_number(decimals)
         self._decimals = decimals
         self._flush_s = flush_s
         self._busy_s = busy_s
-        self._shown = self.tables - INTERNAL
+        self._shown = self.tables - _INTERNAL
         self._schemas = {name: schema_of(TABLES[name], decimals) for name in self._shown}
         self._state: State | None = None
         self._inode: tuple[int, int] | None = None
@@ -325,8 +334,11 @@ class ParquetStore:
             if state.is_new():
                 state.create(self._made_with())
             elif (made_with := state.made_with()) != self._made_with():
-                what = "other tables or columns" if made_with else "a part of another rebuild"
-                raise StoreOutOfStep(f"{self.place}: its files have {what}; {self.remedy}")
+                if made_with is None:
+                    raise StoreOutdated(f"{self.place}: its files are not complete; {self.remedy}")
+                old = json.loads(made_with)[0] < SCHEMA_VERSION
+                kind = StoreOutdated if old else StoreOutOfStep
+                raise kind(f"{self.place}: its files have other tables or columns; {self.remedy}")
             self._check_parts(state)
             self._flushed_at = time.monotonic() if self._flush_s else 0.0
         except BaseException:
@@ -378,7 +390,7 @@ class ParquetStore:
                 old.close()
         else:
             State(path, self._busy_s).close()
-        for name in sorted(frozenset(TABLES) - INTERNAL):
+        for name in sorted(frozenset(TABLES) - _INTERNAL):
             if (self.folder / name).is_dir() and any(parts_in(self.folder, frozenset({name}))):
                 (self.folder / name).rename(fresh / f"old {name}")
             if (fresh / name).is_dir():
@@ -430,7 +442,7 @@ class ParquetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _from_settings(settings: ParquetSettings, root: Path) -> ParquetStore:
     if not 0 <= settings.decimals <= 37:
-        raise ConfigError("stores.decimals: must be 0 to 37")
+        raise ConfigError("decimals: must be 0 to 37")
     return ParquetStore(settings.path, tables=settings.tables, decimals=settings.decimals)
 
 

@@ -27,8 +27,8 @@ class TableShape(msgspec.Struct, frozen=True):
     @property
     def times(self) -> dict[str, str]:
         """The columns with a time as text, each with the column of the same time in nanoseconds."""
-        found = {name: f"{name.removesuffix('_time')}_ns" for name in self.columns}
-        return {name: ns for name, ns in found.items() if ns in self.columns}
+        pairs = pairwise(self.columns)  # `venue` is no time, though some tables have `venue_ns`
+        return {name: ns for name, ns in pairs if ns == f"{name.removesuffix('_time')}_ns"}
 
     @property
     def time(self) -> str:
@@ -39,15 +39,6 @@ class TableShape(msgspec.Struct, frozen=True):
     def key(self) -> tuple[str, ...]:
         """The columns of the primary key."""
         return (self.pk,) if isinstance(self.pk, str) else self.pk
-
-    @property
-    def instants(self) -> dict[str, str]:
-        """The columns with a time as text, each with the column that has it in nanoseconds."""
-        return {
-            one: after
-            for one, after in pairwise(self.columns)
-            if after.endswith("_ns") and one.removesuffix("_time") == after.removesuffix("_ns")
-        }
 
 
 _TIMES: Final = ("start", "exited", "venue_time", "time", "at")
