@@ -1,14 +1,15 @@
 """Which package may import which: the floors of the architecture, as data.
 
-A package imports only what its row allows. `tests/test_house.py` checks every import against this table, and
-`engine.loading.fingerprint` takes from it the sources that decide results.
+A package imports only what its row allows; the packages of venues share one rule (`floor_of`).
+`tests/test_house.py` checks every import against this table, and `engine.loading.fingerprint` takes from
+it the sources that decide results.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["EDGE_FLOOR", "FLOORS", "PACKAGES", "Floor", "deterministic_packages"]
+__all__ = ["EDGE_FLOOR", "FLOORS", "PACKAGES", "Floor", "deterministic_packages", "floor_of"]
 
 
 class Floor(NamedTuple):
@@ -44,7 +45,7 @@ _BARS = _names("actors.bars actors.aggregator", "engine.")
 
 _PURE = ("msgspec",)
 _NETWORK = _names("trio httpx trio_websocket zstandard msgspec")
-_SIGNING = _names("eth_account eth_utils keyring")
+_SIGNING = _names("eth_account eth_utils keyring cryptography")
 _SERVER = _names("starlette hypercorn")
 _ADAPTER_LIBRARIES = (*_NETWORK, *_SIGNING, *_SERVER, "pyarrow")
 _COMMAND_LIBRARIES = (*_ADAPTER_LIBRARIES, "click", "rich", "sqlite_utils")
@@ -86,7 +87,7 @@ FLOORS: Final = (
         4,
         ("engine.stores",),
         (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.analysis.trips", "engine.stores"),
-        (*_PURE, "sqlite_utils", "pyarrow"),
+        (*_PURE, "sqlite_utils"),
     ),
     # Projections of records: no I/O but reading days of the journal.
     Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),
@@ -97,19 +98,28 @@ FLOORS: Final = (
         (*_BELOW_EDGES, *_OPERATOR, "engine.runtime", "engine.api"),
         (*_PURE, "trio", *_SERVER),
     ),
-    # The shared transport imports no venue, and a venue imports no other. Only the sandbox, which serves
-    # Hyperliquid's protocol, imports its rules and signatures (decisions 0008 and 0023).
+    # The shared transport and the local exchange import no venue. The packages of venues have one rule,
+    # which `floor_of` applies. Only the sandbox, which serves Hyperliquid's protocol, imports a venue
+    # (decisions 0008 and 0023).
     Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), _NETWORK),
     Floor(
         4,
-        ("adapters.hyperliquid",),
-        (*_TYPES, *_VENUE, "adapters.transport", "adapters.hyperliquid"),
-        (*_NETWORK, *_SIGNING),
+        ("adapters.exchange",),
+        (*_TYPES, *_JOURNAL, *_VENUE, *_MATCHING, "adapters.exchange"),
+        (*_NETWORK, *_SERVER),
     ),
     Floor(
         4,
         ("adapters.sandbox",),
-        (*_TYPES, *_JOURNAL, *_VENUE, *_MATCHING, "adapters.hyperliquid", "adapters.sandbox"),
+        (
+            *_TYPES,
+            *_JOURNAL,
+            *_VENUE,
+            *_MATCHING,
+            "adapters.exchange",
+            "adapters.hyperliquid",
+            "adapters.sandbox",
+        ),
         (*_NETWORK, *_SIGNING, *_SERVER),
     ),
     Floor(
@@ -118,7 +128,6 @@ FLOORS: Final = (
         (*_TYPES, *_JOURNAL, *_BARS, "adapters.files"),
         (*_PURE, "zstandard", "pyarrow"),
     ),
-    Floor(4, ("adapters",), _TYPES, _PURE),
     Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_VENUE, *_PLUGINS, *_LOADING), _PURE),
     Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "replay"), _PURE),
     # Trials are backtests. dask, optuna and ray are imported by functions that need them, as extras.
@@ -130,6 +139,29 @@ FLOORS: Final = (
     ),
     Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),
 )
+
+
+def floor_of(module: str) -> Floor | None:
+    """Return the row of a module, None if it has no floor.
+
+    An adapter without a row of its own is the package of a venue: it may import the types, the port to
+    venues, the shared transport and local exchange, and itself. What plays its exchange,
+    `adapters.NAME.sandbox`, may also use the simulated venue's matching.
+    """
+    for floor in FLOORS:
+        if any(module == name or module.startswith(name + ".") for name in floor.packages):
+            return floor
+    top, _, rest = module.partition(".")
+    if top != "adapters":
+        return None
+    if not rest:
+        return Floor(4, ("adapters",), _TYPES, _PURE)
+    name, _, inner = rest.partition(".")
+    package = f"adapters.{name}"
+    may = (*_TYPES, *_VENUE, "adapters.transport", "adapters.exchange", package)
+    if inner == "sandbox" or inner.startswith("sandbox."):
+        may += _MATCHING
+    return Floor(4, (package,), may, (*_NETWORK, *_SIGNING))
 
 
 def deterministic_packages() -> list[str]:

@@ -13,12 +13,21 @@ from typing import Final
 import msgspec
 
 from engine.config.latency import Latency
-from engine.events import BookRead, Candle, Event, FundingRead, Quote, Trade, engine_time
+from engine.events import (
+    BookRead,
+    Candle,
+    Event,
+    FundingRead,
+    LiquidationRead,
+    Quote,
+    Trade,
+    engine_time,
+)
 
 __all__ = ["delayed"]
 
-_Timed = Trade | Quote | BookRead | Candle | FundingRead
-_TIMED: Final = (Trade, Quote, BookRead, Candle, FundingRead)
+_Timed = Trade | Quote | BookRead | Candle | FundingRead | LiquidationRead
+_TIMED: Final = (Trade, Quote, BookRead, Candle, FundingRead, LiquidationRead)
 
 
 def delayed(batches: Iterator[list[Event]], latency: Latency, seed: int) -> Iterator[list[Event]]:

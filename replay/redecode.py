@@ -38,6 +38,7 @@ from engine.events import (
     FeedPolling,
     FeedUp,
     InstrumentListed,
+    LiquidationRead,
     MidsRead,
     Quote,
     SessionStarted,
@@ -62,7 +63,7 @@ CANDLES_KEPT: Final = 4
 _QUERY_SHARE: Final = 12
 """A probe of a silent channel is answered within this part of `HELD_NS`: 5 s."""
 
-_READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead)
+_READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead, LiquidationRead)
 _Key = tuple[Any, ...]
 
 DecoderOf = Callable[[Sequence[InstrumentListed]], RawDecoder | None]
@@ -420,6 +421,8 @@ def _key(event: Any) -> _Key:
         return (Quote, event.instrument, event.venue_ns)
     if isinstance(event, BookRead):
         return (BookRead, event.instrument, event.venue_ns, event.fast)
+    if isinstance(event, LiquidationRead):
+        return (LiquidationRead, event.instrument, event.venue_ns, event.trade_id, event.price, event.size)
     return _series(event)
 
 
@@ -432,7 +435,10 @@ def _series(event: Any) -> _Key:
 
 def _is_same(decoded: Any, recorded: Any) -> bool:
     """Return whether two events with one key and different contents come from the same message."""
-    return isinstance(recorded, Trade | Quote | BookRead) or decoded.recv_ns == recorded.recv_ns
+    return (
+        isinstance(recorded, Trade | Quote | BookRead | LiquidationRead)
+        or decoded.recv_ns == recorded.recv_ns
+    )
 
 
 def _content(event: Any) -> Any:

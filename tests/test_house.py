@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from engine.floors import FLOORS, PACKAGES, Floor
+from engine.floors import FLOORS, PACKAGES, Floor, floor_of
 
 ROOT = Path(__file__).resolve().parent.parent
 OTHERS = ("benchmarks", "tests")
@@ -100,7 +100,7 @@ class Reader:
         yield from self._check_unsafe()
         if not self.in_packages or self.module == "engine":
             return
-        floor = next((floor for floor in FLOORS if within(self.module, floor.packages)), None)
+        floor = floor_of(self.module)
         if floor is None:
             yield self._found(self.tree, "unknown-floor", f"{self.module} is not in the floors table")
             return
@@ -332,6 +332,14 @@ def test_every_file_follows_the_rules() -> None:
     assert not violations, report(violations)
 
 
+def test_an_adapter_without_a_row_of_its_own_is_a_venue() -> None:
+    rows = {name for floor in FLOORS for name in floor.packages}
+    packages = [path for path in (ROOT / "adapters").iterdir() if (path / "__init__.py").is_file()]
+    others = [path.name for path in packages if f"adapters.{path.name}" not in rows]
+    assert "hyperliquid" in others
+    assert [name for name in others if not (ROOT / "adapters" / name / "venue.py").is_file()] == []
+
+
 def test_no_text_names_a_machine_or_a_registry() -> None:
     files = text_files()
     assert "pyproject.toml" in files
@@ -369,6 +377,12 @@ BROKEN = [
      "from engine.actors import bars", "from engine.journal import day"),
     ("floor", "adapters/hyperliquid/feed.py", "from adapters.sandbox import tape",
      "from adapters.files import rows", "from engine.runtime import live"),
+    ("floor", "adapters/anywhere/feed.py", "from adapters.hyperliquid import wire",
+     "from engine.actors import simulated", "from engine.journal import day", "import adapters.sandbox.hub"),
+    ("floor", "adapters/anywhere/sandbox/protocol.py", "from engine.actors import bars",
+     "from adapters.sandbox import hub"),
+    ("floor", "adapters/exchange/server.py", "from adapters.hyperliquid import wire",
+     "from adapters.transport import http"),
     ("floor", "adapters/files/rows.py", "from adapters.transport import http"),
     ("third-party", "engine/values.py", "import zstandard"),
     ("third-party", "engine/journal/frame.py", "import trio"),
@@ -376,6 +390,7 @@ BROKEN = [
     ("third-party", "engine/session.py", "from trio import Event"),
     ("third-party", "engine/runtime/live.py", "import httpx"),
     ("third-party", "adapters/files/csv.py", "import pandas"),
+    ("third-party", "adapters/anywhere/feed.py", "import starlette", "import pandas"),
     ("third-party", "engine/cli.py", "import benchmarks.run"),
     ("unknown-floor", "engine/extra/thing.py", ""),
     ("deterministic", "engine/values.py", "import time", "from random import Random", "print(1)"),
@@ -413,6 +428,9 @@ KEPT = [
     ("engine/runtime/live.py", "import time\nimport trio\nfor x in {1, 2}:\n    print(x)"),
     ("adapters/transport/stream.py", "import trio\nfrom engine.venue import Tap"),
     ("adapters/hyperliquid/feed.py", "from adapters.transport.feed import Feed"),
+    ("adapters/anywhere/signing.py", "import cryptography\nimport httpx\nfrom engine.venue import Venue"),
+    ("adapters/anywhere/feed.py", "from adapters.transport import feed\nfrom adapters.exchange import tape"),
+    ("adapters/anywhere/sandbox.py", "from engine.actors import simulated"),
     ("adapters/sandbox/server.py", "from engine.actors import simulated\nfrom engine.journal import day"),
     ("replay/verification.py", "from engine.sequencer import Sequencer\nfrom adapters import sandbox"),
     ("engine/commands/live.py", "import click\nfrom engine.runtime import live\nimport replay"),

@@ -19,9 +19,7 @@ __all__ = [
     "Confirmed",
     "Control",
     "Damage",
-    "Leaving",
     "Refused",
-    "Reply",
     "Salvaged",
     "StreamProtocol",
     "Subscription",
@@ -47,13 +45,9 @@ class Subscription(NamedTuple):
 
 
 class Confirmed(NamedTuple):
-    """The venue confirms the subscription of this key.
-
-    `data`: the frame that the confirmation carries with it, None if it carries none.
-    """
+    """The venue confirms the subscription of this key."""
 
     key: Hashable
-    data: Any = None
 
 
 class Refused(NamedTuple):
@@ -76,20 +70,7 @@ class Answered(NamedTuple):
 
 ANSWERED: Final = Answered()
 
-
-class Reply(NamedTuple):
-    """The venue wants this message in return: it pings with messages of its own."""
-
-    text: str
-
-
-class Leaving(NamedTuple):
-    """The venue announces that it will close the connection."""
-
-    reason: str
-
-
-Control = Confirmed | Refused | Unread | Answered | Reply | Leaving | None
+Control = Confirmed | Refused | Unread | Answered | None
 """The meaning of a control frame; None if there is nothing to do."""
 
 
@@ -118,7 +99,7 @@ class StreamProtocol(Protocol):
 
     @property
     def ping(self) -> str:
-        """The venue's ping message, made for each ping; "" to use a websocket ping frame."""
+        """The venue's ping message; "" to use a websocket ping frame."""
         ...
 
     @property

@@ -101,6 +101,7 @@ from engine.events.readings import (
     FeedPolling,
     FundingRead,
     HistoryRead,
+    LiquidationRead,
     MidsRead,
 )
 from engine.events.rules import KINDS, MarketRules, assumed_rules
@@ -230,6 +231,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     StrategyStopped,
     LoginFailed,
     HaltsChanged,
+    LiquidationRead,
 )
 
 __all__ = [
@@ -289,6 +291,7 @@ __all__ = [
     "LargePrintSeen",
     "LeverageAnswered",
     "Liquidated",
+    "LiquidationRead",
     "LogWritten",
     "LoginFailed",
     "MarginCalled",

@@ -1,4 +1,5 @@
-"""Further market data of a venue: books, candles, contexts, mid prices, funding rates.
+"""Further market data of a venue: books, candles, contexts, mid prices, funding rates,
+liquidations.
 
 All are inputs (cause 0). Emitted by feeds and backfills, handled by the aggregator, by strategies that use
 them, and by the stores. Prices and sizes are exact integers at the instrument's scales. Values that
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from engine.events.base import Event
-from engine.values import Amount, InstrumentId, Price, Volume
+from engine.values import Amount, InstrumentId, Price, Side, Size, Volume
 
 __all__ = [
     "BookLevels",
@@ -20,6 +21,7 @@ __all__ = [
     "FeedPolling",
     "FundingRead",
     "HistoryRead",
+    "LiquidationRead",
     "MidsRead",
 ]
 
@@ -122,6 +124,24 @@ class HistoryRead(Event, frozen=True, tag="history-read"):
     to_ns: int
     kept_ns: int
     rows: int
+
+
+class LiquidationRead(Event, frozen=True, tag="liquidation-read"):
+    """A forced close of somebody's position, as the venue publishes it.
+
+    `side` is that of the closing order: SELL closed a long. `price` and `size` are those of its fill where
+    the venue shows it, else of the order. `trade_id` is the id of that trade or order, "" if the venue gives
+    none. `sampled`: the venue shows only some of its liquidations, such as the newest of each second.
+    """
+
+    recv_ns: int
+    venue_ns: int
+    instrument: InstrumentId
+    side: Side
+    price: Price
+    size: Size
+    trade_id: int | str = ""
+    sampled: bool = False
 
 
 class FeedPolling(Event, frozen=True, tag="feed-polling"):

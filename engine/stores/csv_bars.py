@@ -62,7 +62,6 @@ class _Saved(msgspec.Struct):
     instruments: list[Row] = []
     version: int = 1
     sizes: dict[str, int] = {}
-    epoch: int = 0
 
 
 class CsvStore:
@@ -223,7 +222,6 @@ class CsvStore:
             list(self._known(listed).values()),
             _VERSION,
             {file: size for file, size in sorted(self._sizes.items()) if size},
-            cursor.epoch,
         )
         scratch = self.folder / f"{_CURSOR}.new"
         scratch.write_bytes(msgspec.json.encode(saved))
@@ -232,7 +230,7 @@ class CsvStore:
 
 
 def _cursor(saved: _Saved) -> Cursor:
-    return Cursor(bytes.fromhex(saved.journal_id), saved.seq, bytes.fromhex(saved.digest), saved.epoch)
+    return Cursor(bytes.fromhex(saved.journal_id), saved.seq, bytes.fromhex(saved.digest))
 
 
 def _mend(path: Path, size: int | None) -> tuple[int, int]:

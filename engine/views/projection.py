@@ -25,6 +25,7 @@ from engine.events import (
     Event,
     FeedHeard,
     InstrumentListed,
+    LiquidationRead,
     MidsRead,
     OperatorCommand,
     PositionChanged,
@@ -54,7 +55,7 @@ EVENTS_MAX: Final = 5_000
 """Records remembered of other kinds than `FREQUENT`."""
 
 FREQUENT: Final = frozenset(
-    {Trade, Quote, BookRead, ContextRead, MidsRead, FeedHeard, ClockAdvanced, TimerFired}
+    {Trade, Quote, BookRead, ContextRead, MidsRead, LiquidationRead, FeedHeard, ClockAdvanced, TimerFired}
 )
 """Kinds of records of which there are too many to remember as records."""
 

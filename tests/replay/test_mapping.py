@@ -19,6 +19,7 @@ from engine.events import (
     Event,
     FundingRead,
     InstrumentListed,
+    LiquidationRead,
     MarketRules,
     Quote,
     Trade,
@@ -92,6 +93,7 @@ def test_each_kind_of_value_is_converted() -> None:
         BookRead(1, 2, 3, levels, ()),
         ContextRead(1, 3, 8, 5, None, 7, "8", 9, 10),
         FundingRead(1, 2, 3, 8, 5, 6),
+        LiquidationRead(1, 2, 3, -1, 1234, 56, "id", True),
     ]
     assert converter().convert(events, lists=False) == [
         Trade(1, 2, 7, 1234 * PRICE, 56 * SIZE, 1, "id"),
@@ -100,6 +102,7 @@ def test_each_kind_of_value_is_converted() -> None:
         BookRead(1, 2, 7, ((5 * PRICE, 6 * SIZE, 2), (4 * PRICE, SIZE, 1)), ()),
         ContextRead(1, 7, 8, 5, None, 7, "8", 9, 10),
         FundingRead(1, 2, 7, 8, 5, 6),
+        LiquidationRead(1, 2, 7, -1, 1234 * PRICE, 56 * SIZE, "id", True),
     ]
 
 

@@ -346,28 +346,27 @@ class StoreContract(ABC):
             assert self.make(tmp_path).witness() == Cursor(JOURNAL_ID, 22, digest_at(22))
 
 
-def killed_process(step: int, work: Callable[[], None], *modules: str) -> bool:
-    """Do work in a child process that ends at once before a step of a store's modules.
+def killed_process(step: int, work: Callable[[], None], module: str) -> bool:
+    """Do work in a child process that ends at once before a step of a store's module.
 
     A step is a line run for the first or second time, from the call of `write` on.
     """
-    files = {sys.modules[module].__file__ for module in modules}
+    file = sys.modules[module].__file__
     with warnings.catch_warnings():
         # Idle worker threads of earlier tests hold no locks that the child needs.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
-        seen: Counter[tuple[str, int]] = Counter()
+        seen: Counter[int] = Counter()
         steps = 0
 
         def trace(frame: Any, event: str, _: object) -> Any:
             nonlocal steps
-            if frame.f_code.co_filename not in files:
+            if frame.f_code.co_filename != file:
                 return None
             if event == "line" and (seen or frame.f_code.co_name == "write"):
-                line = (frame.f_code.co_filename, frame.f_lineno)
-                seen[line] += 1
-                steps += seen[line] <= 2
+                seen[frame.f_lineno] += 1
+                steps += seen[frame.f_lineno] <= 2
                 if steps == step:
                     os._exit(9)
             return trace

@@ -22,7 +22,8 @@ from tests.commands.kit import ROOT
 from tests.venues.kit import install
 
 TABLES = {"engine/loading/venues.py", "engine/floors.py"}
-"""Where the engine names a venue: by its name for users, and by its package in the table of floors."""
+"""Where the engine names a venue: by its name for users, and in the table of floors, where the sandbox
+imports it."""
 
 
 def names_in(source: str) -> Iterator[tuple[int, str]]:

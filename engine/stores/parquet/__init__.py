@@ -1,1 +1,0 @@
-"""Rows as Parquet files, in folders by table and day, for DuckDB, Polars and pandas."""
