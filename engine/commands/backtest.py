@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
+from engine.analysis.tables import Table, report_tables, text_table
 from engine.clock import iso_text
 from engine.commands.configuration import read_config, with_latency
 from engine.commands.measures import measure_rows, report_fields
@@ -24,6 +26,7 @@ from engine.commands.output import (
     table,
 )
 from engine.commands.pages import Drawn, check_page, folders_by_day, page_option, title_of, write_page
+from engine.commands.tables import check_tables, csv_option, write_tables
 from engine.journal import list_days
 from engine.pages.report import Origin, report_page
 from engine.runtime.notices import refusals_text
@@ -48,6 +51,7 @@ __all__ = ["backtest_command"]
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run as a journal into this folder.")
 @page_option
+@csv_option
 @json_option
 def backtest_command(
     days: tuple[Path, ...],
@@ -59,6 +63,7 @@ def backtest_command(
     latency: str | None,
     out: Path | None,
     page: Path | None,
+    tables: Path | None,
     as_json: bool,
 ) -> None:
     """Run a strategy on the market data of DAYS, with the simulated venue.
@@ -69,13 +74,15 @@ def backtest_command(
 
     The same days, strategy, configuration and range give the same digest. With --out, the run can be
     replayed, inspected and projected like a day that traded live. With --report, the result is a page too:
-    charts, tables, round trips and their causes.
+    charts, tables, round trips and their causes. With --csv, everything is in tables of a folder.
     """
     settings = read_config(config, strategies, None, params)
     if latency is not None:
         settings = with_latency(settings)
     if page is not None:
         check_page(page)
+    if tables is not None:
+        check_tables(tables)
     drawn = Drawn()
     began = time.perf_counter()
     with progress("backtest") as report_progress:
@@ -91,25 +98,48 @@ def backtest_command(
     seconds = time.perf_counter() - began
     if page is not None:
         write_page(page, report_page(report.analysis, _origin(report, drawn, out), *drawn.parts))
+    fields = _fields(report, seconds)
+    if tables is not None:
+        write_tables(tables, _tables(report, fields))
     if as_json:
-        result = msgspec.to_builtins(report)
-        del result["analysis"]
-        result |= {
-            **report_fields(report.analysis),
-            "first": iso_text(report.first),
-            "last": iso_text(report.last),
-            "begin": iso_text(report.begin) if report.begin else None,
-            "end": iso_text(report.end) if report.end else None,
-            "seconds": round(seconds, 6),
-        }
-        print_json(result)
+        print_json({**report_fields(report.analysis), **fields})
     else:
         _print(report, seconds)
         if page is not None:
             click.echo(f"report written to {page}")
+        if tables is not None:
+            click.echo(f"tables written to {tables}")
         if out is not None:
             click.echo(f"written to {out}: replay it with `engine replay {list_days(out)[0].path}`")
     refuse_failures(report.failures)
+
+
+def _fields(report: BacktestReport, seconds: float) -> dict[str, Any]:
+    """Return what the JSON of a run has beside the report."""
+    fields = msgspec.to_builtins(report)
+    del fields["analysis"]
+    return {
+        **fields,
+        "first": iso_text(report.first),
+        "last": iso_text(report.last),
+        "begin": iso_text(report.begin) if report.begin else None,
+        "end": iso_text(report.end) if report.end else None,
+        "seconds": round(seconds, 6),
+    }
+
+
+def _tables(report: BacktestReport, fields: dict[str, Any]) -> list[Table]:
+    """Return a run as tables: the report's, and those of what the JSON has beside it."""
+    positions = report.positions
+    columns = dict.fromkeys(key for held in positions.values() for key in held)
+    rows = {name: value for name, value in fields.items() if not isinstance(value, list | dict)}
+    return [
+        *report_tables(report.analysis, rows),
+        Table("positions", ("name", *columns), [(name, *held.values()) for name, held in positions.items()]),
+        Table("refusals", ("limit", "count"), list(report.refusals.items())),
+        text_table("failures", report.failures),
+        text_table("notes", report.notes),
+    ]
 
 
 def _origin(report: BacktestReport, drawn: Drawn, out: Path | None) -> Origin:

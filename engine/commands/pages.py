@@ -1,15 +1,12 @@
 """Writing pages to files: the option `--report`, and what is collected beside a report for its page.
 
-Promises that a write which fails leaves nothing behind: the text goes to a file beside, which then takes the
-name. A file that exists is replaced only if it is one of our pages. Called by commands that write pages.
+A page is written whole or not at all. A file that exists is replaced only if it is one of our pages. Called
+by commands that write pages.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -17,7 +14,7 @@ import click
 from engine.errors import UsageError
 from engine.events import Event, SessionStarted
 from engine.events.codec import Derived
-from engine.journal.disk import Disk
+from engine.journal import write_whole
 from engine.pages.causes import Causes
 from engine.pages.charting import Charting
 from engine.pages.frame import is_ours
@@ -74,24 +71,10 @@ def check_page(path: Path) -> None:
 def write_page(path: Path, text: str) -> None:
     """Write a page: whole, or not at all. Raises UsageError as `check_page` does, and for a failed write."""
     check_page(path)
-    target = path.resolve()
-    scratch = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            scratch = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~Disk.withheld)
-        scratch.replace(target)
+        write_whole(path, text.encode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}; nothing was changed") from None
-    finally:
-        if scratch is not None:
-            with suppress(FileNotFoundError):
-                scratch.unlink()
 
 
 def title_of(started: SessionStarted | None, instruments: Iterable[str]) -> str:

@@ -10,11 +10,13 @@ import msgspec
 
 from engine.analysis.matching import WINDOW_NS, Orders
 from engine.analysis.report import Report
+from engine.analysis.tables import Table, pairs_table, report_tables, summary_table
 from engine.clock import iso_text
 from engine.commands.configuration import read_config
 from engine.commands.measures import measure_rows, report_fields
 from engine.commands.output import json_option, print_json, progress, table
 from engine.commands.pages import Drawn, check_page, folders_by_day, title_of, write_page
+from engine.commands.tables import check_tables, csv_option, write_tables
 from engine.config import Config
 from engine.errors import UsageError
 from engine.pages.comparison import First, Run, Summary, comparison_page
@@ -45,9 +47,15 @@ _RULE = (
     "--config", type=click.Path(path_type=Path), help="TOML file; only its section [report] counts."
 )
 @click.option("--compare", "comparing", is_flag=True, help="Compare two runs: LIVE BACKTEST.")
+@csv_option
 @json_option
 def report_command(
-    days: tuple[Path, ...], out: Path | None, config: Path | None, comparing: bool, as_json: bool
+    days: tuple[Path, ...],
+    out: Path | None,
+    config: Path | None,
+    comparing: bool,
+    tables: Path | None,
+    as_json: bool,
 ) -> None:
     """Report what DAYS earned: days of a live session, on paper, or of a backtest with --out.
 
@@ -57,9 +65,11 @@ def report_command(
     """
     if out is not None:
         check_page(out)
+    if tables is not None:
+        check_tables(tables)
     settings = read_config(config, (), None, ()) if config is not None else Config()
     if comparing:
-        _compare(days, settings, out, as_json=as_json)
+        _compare(days, settings, out, tables, as_json=as_json)
         return
     drawn = Drawn()
     with progress("report") as report_progress:
@@ -74,13 +84,17 @@ def report_command(
             str(days[0]),
         )
         write_page(out, report_page(report, origin, *drawn.parts))
+    times = {"first": iso_text(report.begin_ns), "last": iso_text(report.end_ns)}
+    if tables is not None:
+        write_tables(tables, report_tables(report, times))
     if as_json:
-        times = {"first": iso_text(report.begin_ns), "last": iso_text(report.end_ns)}
         print_json(report_fields(report) | times)
         return
     table(_rows(report))
     if out is not None:
         click.echo(f"report written to {out}")
+    if tables is not None:
+        click.echo(f"tables written to {tables}")
 
 
 def _rows(report: Report) -> list[tuple[str, str]]:
@@ -96,7 +110,9 @@ def _rows(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _compare(days: Sequence[Path], settings: Config, out: Path | None, *, as_json: bool) -> None:
+def _compare(
+    days: Sequence[Path], settings: Config, out: Path | None, tables: Path | None, *, as_json: bool
+) -> None:
     if len(days) != 2:
         raise UsageError(f"--compare takes two runs, LIVE and BACKTEST; {len(days)} were given")
     runs: list[Run] = []
@@ -112,6 +128,8 @@ def _compare(days: Sequence[Path], settings: Config, out: Path | None, *, as_jso
     found = compare(sides[0], sides[1])
     if out is not None:
         write_page(out, comparison_page(runs[0], runs[1], _summary(found), found.pairs))
+    if tables is not None:
+        write_tables(tables, _tables(found, runs))
     if as_json:
         metrics = {name: run.report.metrics for name, run in zip(("live", "backtest"), runs, strict=True)}
         print_json({**msgspec.to_builtins(found), "metrics": metrics})
@@ -119,6 +137,28 @@ def _compare(days: Sequence[Path], settings: Config, out: Path | None, *, as_jso
     table(_difference_rows(found, names))
     if out is not None:
         click.echo(f"comparison written to {out}")
+    if tables is not None:
+        click.echo(f"tables written to {tables}")
+
+
+def _tables(found: Comparison, runs: Sequence[Run]) -> list[Table]:
+    """Return a comparison as tables: everything that its JSON has."""
+    values = {name: getattr(found, name) for name in found.__struct_fields__}
+    pairs, conditions, first = (values.pop(name) for name in ("pairs", "conditions", "first"))
+    chains: list[tuple[str, str]] = []
+    if first is not None:
+        fields = msgspec.structs.asdict(first)
+        for side in ("live", "backtest"):
+            chains += [(side, line) for line in fields.pop(f"{side}_chain")]
+        values |= {f"first.{name}": value for name, value in fields.items()}
+    live, backtest = (run.report.metrics for run in runs)
+    return [
+        summary_table(values),
+        Table("metrics", ("name", "live", "backtest"), [(name, live[name], backtest[name]) for name in live]),
+        pairs_table("pairs", pairs),
+        Table("conditions", ("name", "live", "backtest"), conditions),
+        Table("causes", ("run", "line"), chains),
+    ]
 
 
 def _names(days: Sequence[Path]) -> tuple[str, str]:

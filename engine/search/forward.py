@@ -40,7 +40,7 @@ from engine.search.folds import Fold, Plan, folds_of, warmup_of
 from engine.search.jobs import DayRef, Trial, Value
 from engine.search.luck import DSR_MIN, P_MAX
 from engine.search.ranking import best_of, value_of, why_unranked
-from engine.search.registry import Registry
+from engine.search.registry import Registry, write_file
 from engine.search.sweeping import Sweep, define, run_sweep
 from engine.values import power_of_ten
 from replay.backtesting import BacktestReport, run_backtest
@@ -168,7 +168,7 @@ def walk_forward(
         raise UsageError(f"--walk-forward: no training chose anything; the first: {chosen[0].why}")
     report, marks = _join(days, config, chosen, warmup_ns, end_ns, out / "run")
     found = _result(chosen, report, marks, metric, warmup_ns)
-    (out / "forward.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    write_file(out / "forward.json", msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     return found
 
 

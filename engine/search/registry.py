@@ -21,11 +21,11 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import EngineError, JournalLocked, SafetyRefusal, UsageError
-from engine.journal import DISK, make_root
+from engine.journal import DISK, is_unfinished, make_root, write_whole
 from engine.search.jobs import DayRef, Job, StrategyRef, Trial, line_of, trial_of
 from replay.ranges import WHOLE, Range
 
-__all__ = ["Definition", "Registry", "read_sweep"]
+__all__ = ["Definition", "Registry", "read_sweep", "write_file"]
 
 _DEFINITION: Final = "sweep.json"
 _PART: Final = "trials.part.jsonl"
@@ -136,7 +136,7 @@ class Registry:
         """Write `trials.jsonl` if it is not there, and return all trials by number."""
         trials = [self.done[number] for number in sorted(self.done)]
         if not self.complete:
-            _write(self.folder / _TRIALS, b"".join(line_of(one) for one in trials))
+            write_file(self.folder / _TRIALS, b"".join(line_of(one) for one in trials))
             (self.folder / _PART).unlink()
             self.complete = True
         return trials
@@ -152,9 +152,11 @@ class Registry:
         """Read what is there, or begin. Return whether the sweep is complete."""
         known = _definition(self.folder)
         if known is None:
-            if not made and set(DISK.listdir(self.folder)) - {f"{_DEFINITION}.tmp"}:
+            if not made and not all(map(is_unfinished, DISK.listdir(self.folder))):
                 raise SafetyRefusal(f"--out {self.folder}: holds other files; give a new folder")
-            _write(self.folder / _DEFINITION, msgspec.json.format(msgspec.json.encode(definition)) + b"\n")
+            write_file(
+                self.folder / _DEFINITION, msgspec.json.format(msgspec.json.encode(definition)) + b"\n"
+            )
         else:
             difference = known.difference(definition)
             if difference:
@@ -168,7 +170,7 @@ class Registry:
             self.done = {one.number: one for one in _lines(self.folder / _PART)}
         # What is there is written again, without a line that was cut short.
         lines = b"".join(line_of(one) for one in self.done.values())
-        _write(self.folder / _PART, lines)
+        write_file(self.folder / _PART, lines)
         self._part = DISK.open_append(self.folder / _PART)
         return False
 
@@ -201,15 +203,10 @@ def _lines(path: Path) -> list[Trial]:
         raise UsageError(f"{path}: cannot be read: {error}") from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file in one step, durably."""
-    temporary = path.with_name(f"{path.name}.tmp")
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file in one step, durably. Raises EngineError."""
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
+        write_whole(path, data)
     except OSError as error:
         raise EngineError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,11 +77,16 @@ def test_a_page_of_ours_and_an_empty_file_are_replaced(tmp_path: Path) -> None:
 def test_a_new_page_withholds_what_every_written_file_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for withheld, mode in ((0o077, 0o600), (0o027, 0o640)):
-        monkeypatch.setattr(Disk, "withheld", withheld)
-        file = tmp_path / f"{mode:o}.html"
-        write_page(file, PAGE)
-        assert file.stat().st_mode & 0o777 == mode
+    before = os.umask(0)
+    try:
+        for withheld, umask, mode in ((0o077, 0, 0o600), (0o027, 0, 0o640), (0o027, 0o077, 0o600)):
+            monkeypatch.setattr(Disk, "withheld", withheld)
+            os.umask(umask)
+            file = tmp_path / f"{withheld:o}-{umask:o}.html"
+            write_page(file, PAGE)
+            assert file.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
