@@ -70,9 +70,9 @@ class Connection:
     ) -> None:
         parts = urlsplit(url)
         self._host = parts.netloc
-        self._path = parts.path or "/"
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._dial = dial
-        self._ping_text = protocol.ping
+        self._protocol = protocol
         self._message_bytes_max = protocol.message_bytes_max
         self._limits = limits
         self._on_open = on_open
@@ -205,11 +205,12 @@ class Connection:
         """Send a ping. Raises BudgetSpent."""
         await self._governor.message(self._priority, within_s)
         sent_ns = self._now_ns()  # before it is written: it may not have left before that
-        if not self._ping_text:
+        text = self._protocol.ping
+        if not text:
             self.start_soon(self._ping_frame, sent_ns)
             return
         self._pings_ns.append(sent_ns)
-        await self._write(self._ping_text)
+        await self._write(text)
 
     def note_answer(self) -> None:
         """Note the answer to the oldest ping that has none."""

@@ -19,7 +19,9 @@ __all__ = [
     "Confirmed",
     "Control",
     "Damage",
+    "Leaving",
     "Refused",
+    "Reply",
     "Salvaged",
     "StreamProtocol",
     "Subscription",
@@ -45,9 +47,13 @@ class Subscription(NamedTuple):
 
 
 class Confirmed(NamedTuple):
-    """The venue confirms the subscription of this key."""
+    """The venue confirms the subscription of this key.
+
+    `data`: the frame that the confirmation carries with it, None if it carries none.
+    """
 
     key: Hashable
+    data: Any = None
 
 
 class Refused(NamedTuple):
@@ -70,7 +76,20 @@ class Answered(NamedTuple):
 
 ANSWERED: Final = Answered()
 
-Control = Confirmed | Refused | Unread | Answered | None
+
+class Reply(NamedTuple):
+    """The venue wants this message in return: it pings with messages of its own."""
+
+    text: str
+
+
+class Leaving(NamedTuple):
+    """The venue announces that it will close the connection."""
+
+    reason: str
+
+
+Control = Confirmed | Refused | Unread | Answered | Reply | Leaving | None
 """The meaning of a control frame; None if there is nothing to do."""
 
 
@@ -99,7 +118,7 @@ class StreamProtocol(Protocol):
 
     @property
     def ping(self) -> str:
-        """The venue's ping message; "" to use a websocket ping frame."""
+        """The venue's ping message, made for each ping; "" to use a websocket ping frame."""
         ...
 
     @property

@@ -32,7 +32,9 @@ from adapters.transport.governor import BudgetSpent, Priority
 from adapters.transport.protocol import (
     Answered,
     Confirmed,
+    Leaving,
     Refused,
+    Reply,
     StreamProtocol,
     Subscription,
     Unread,
@@ -87,7 +89,9 @@ class PartialHost(Protocol):
 
 
 class Stream:
-    """Subscriptions at a websocket's `url`. `instruments` are those it carries, none for an account.
+    """Subscriptions at a websocket's `url`, or at one that is made for each connection.
+
+    `instruments` are those it carries, none for an account.
 
     `tap` receives every message unchanged, with its time of receipt, before it is decoded. Subscriptions are
     sent with `priority`, and each waits at most `send_within_s` for the venue's limits. `partial`, if given,
@@ -103,7 +107,7 @@ class Stream:
         host: StreamHost,
         protocol: StreamProtocol,
         subscriptions: Sequence[Subscription],
-        url: str,
+        url: str | Callable[[], str],
         dial: Dial,
         *,
         instruments: tuple[InstrumentListed, ...] = (),
@@ -251,8 +255,8 @@ class Stream:
         try:
             frame = self._decode(message)
             if type(frame) in self._controls:
-                await self._control(frame, recv_ns)
-            else:
+                frame = await self._control(frame, recv_ns)
+            if frame is not None:
                 self._unusable = (self._unusable << 1) & self._judged
                 if self._live_at is not None:
                     self.message = message
@@ -286,7 +290,7 @@ class Stream:
         self.reached_ns = self.pinged_ns = 0
         context = self._context
         self.connection = Connection(
-            self._url,
+            self._url if isinstance(self._url, str) else self._url(),
             self._dial,
             self._protocol,
             self._limits,
@@ -367,6 +371,9 @@ class Stream:
             return False
         return True
 
+    async def _reply(self, text: str) -> None:
+        await self._send_all([text])
+
     async def _renew(self, subscriptions: Sequence[Subscription]) -> None:
         if await self._send_all(one.end for one in subscriptions):
             await self._request(subscriptions)
@@ -388,18 +395,25 @@ class Stream:
         self._health.set_aside[subscription.label] = reason
         self._partial.set_aside(self, subscription, reason)
 
-    async def _control(self, frame: Any, recv_ns: int) -> None:
+    async def _control(self, frame: Any, recv_ns: int) -> Any:
+        """Handle a control frame; return the data that it carries, None without any."""
         control = self._protocol.read_control(frame)
         if isinstance(control, Confirmed):
             await self._confirm(control.key, recv_ns)
-        elif isinstance(control, Refused):
+            return control.data
+        if isinstance(control, Refused):
             self._health.venue_errors += 1
             await self._refuse(control, recv_ns)
         elif isinstance(control, Answered):
             assert self.connection is not None, "a connection reads its own messages"
             self.connection.note_answer()
+        elif isinstance(control, Reply):
+            self.start_soon(self._reply, control.text)
+        elif isinstance(control, Leaving):
+            self.lose(Loss(control.reason))
         elif isinstance(control, Unread):
             self._health.dropped["channel"] += 1
+        return None
 
     async def _refuse(self, refused: Refused, recv_ns: int) -> None:
         """Set the subscription aside that the venue refuses; without its name, wait what is not confirmed."""

@@ -16,13 +16,13 @@ import msgspec
 
 from engine.config import Config
 from engine.errors import UsageError
-from engine.journal import Witness, read_identity
+from engine.journal import Witness, read_headers, read_identity
 from engine.records import open_day
 from engine.runtime.plan import MakeProjector
 from engine.runtime.projector import Projector
 from engine.stores.catchup import catch_up, days_from, rebuild
 from engine.stores.csv_bars import CsvStore
-from engine.stores.errors import StoreError, StoreForeign, StoreOutOfStep, StoreUnavailable
+from engine.stores.errors import StoreError, StoreForeign, StoreOutdated, StoreOutOfStep, StoreUnavailable
 from engine.stores.kinds import make_store
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.store import Cursor, Store
@@ -72,11 +72,12 @@ def make_projectors(root: Path, stores: Mapping[str, Store]) -> dict[str, MakePr
 def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int) -> Projector:
     """Return the projector of the journal in `root` into a store.
 
-    A store that is unavailable now is tried again while the session runs. Raises StoreOutOfStep for one whose
-    rows are those of another journal or have other tables.
+    A store that is unavailable now is tried again while the session runs, and the rows of one with the tables
+    of an earlier version are made again. Raises StoreOutOfStep for one whose rows are those of another
+    journal or have other tables.
     """
     writer = StoreWriter(store, journal_id)
-    with contextlib.suppress(StoreUnavailable):
+    with contextlib.suppress(StoreUnavailable, StoreOutdated):
         writer.read_cursor()
 
     def catch_up_from_journal(until_seq: int) -> int:
@@ -91,7 +92,8 @@ def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int
         except StoreForeign:
             raise
         except StoreOutOfStep:
-            pass
+            if not _begins_with_its_first_record(root, journal_id):
+                raise  # there may be rows of days that are gone
         except StoreUnavailable as error:
             if error.reason not in ("corrupt", "deleted"):
                 raise
@@ -100,6 +102,11 @@ def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int
         return writer.read_cursor()
 
     return Projector(writer, catch_up_from_journal, durable_seq)
+
+
+def _begins_with_its_first_record(root: Path, journal_id: bytes) -> bool:
+    days = days_from(root, journal_id, 0)
+    return not days or read_headers(days[0])[0].first_seq <= 1
 
 
 def witness_of(root: Path, stores: Mapping[str, Store]) -> Witness | None:

@@ -62,6 +62,7 @@ class _Saved(msgspec.Struct):
     instruments: list[Row] = []
     version: int = 1
     sizes: dict[str, int] = {}
+    epoch: int = 0
 
 
 class CsvStore:
@@ -222,6 +223,7 @@ class CsvStore:
             list(self._known(listed).values()),
             _VERSION,
             {file: size for file, size in sorted(self._sizes.items()) if size},
+            cursor.epoch,
         )
         scratch = self.folder / f"{_CURSOR}.new"
         scratch.write_bytes(msgspec.json.encode(saved))
@@ -230,7 +232,7 @@ class CsvStore:
 
 
 def _cursor(saved: _Saved) -> Cursor:
-    return Cursor(bytes.fromhex(saved.journal_id), saved.seq, bytes.fromhex(saved.digest))
+    return Cursor(bytes.fromhex(saved.journal_id), saved.seq, bytes.fromhex(saved.digest), saved.epoch)
 
 
 def _mend(path: Path, size: int | None) -> tuple[int, int]:

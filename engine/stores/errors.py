@@ -3,6 +3,7 @@
 StoreError             1   the rows cannot be used or written
 ├── StoreUnavailable   1   the store is locked, full, corrupt, deleted: trading continues without it
 ├── StoreOutOfStep     4   the rows belong to another state of the journal: they must be rebuilt
+│   ├── StoreOutdated  4   the tables are those of an earlier version: a session makes the rows again
 │   └── StoreForeign   4   the rows belong to another journal or program: a session never overwrites them
 └── RowFailed          1   one event cannot be made into a row
 
@@ -21,6 +22,7 @@ __all__ = [
     "StoreError",
     "StoreForeign",
     "StoreOutOfStep",
+    "StoreOutdated",
     "StoreUnavailable",
     "first_line",
     "unreachable",
@@ -49,6 +51,10 @@ class StoreOutOfStep(StoreError):
     """The rows do not end where the next records begin: another journal, ahead, behind, or other tables."""
 
     exit_code = 4
+
+
+class StoreOutdated(StoreOutOfStep):
+    """The store has the tables of an earlier version of this program."""
 
 
 class StoreForeign(StoreOutOfStep):

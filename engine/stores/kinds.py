@@ -26,6 +26,7 @@ ENTRY_POINTS: Final = "retape.stores"
 STORES: Final = {
     "sqlite": "engine.stores.sqlite.store:SQLITE",
     "csv": "engine.stores.csv_bars:CSV",
+    "parquet": "engine.stores.parquet.store:PARQUET",
 }
 """The kinds of this project: module:attribute by name."""
 
@@ -63,4 +64,7 @@ def make_store(section: Mapping[str, object], root: Path) -> Store:
         settings = msgspec.convert(given, kind.settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"stores: kind {name!r}: {error}") from None
-    return kind.make(settings, root)
+    try:
+        return kind.make(settings, root)
+    except ConfigError as error:
+        raise ConfigError(f"stores: kind {name!r}: {error}") from None

@@ -36,12 +36,14 @@ Number = Callable[[int, int], object]
 class Cursor(msgspec.Struct, frozen=True):
     """The position of rows in a journal: all records up to `seq`, where the chain digest is `digest`.
 
-    Passed as a whole, so that a field added at the end, such as an epoch, reaches every store.
+    `epoch` is that of the newest opening of the journal up to there; 0 if none has one. Passed as a whole, so
+    that a field added at the end reaches every store.
     """
 
     journal_id: bytes
     seq: int
     digest: bytes
+    epoch: int = 0
 
 
 class Rows(msgspec.Struct):

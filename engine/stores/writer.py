@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+import msgspec
+
+from engine.events import SessionStarted
 from engine.events.codec import Record
 from engine.stores.errors import RowFailed, StoreError, StoreForeign, StoreOutOfStep, first_line
 from engine.stores.rows.builder import RowBuilder
@@ -92,6 +95,7 @@ class StoreWriter:
                 self._load()
                 new = self._new_records(batch, after)
                 if new:
+                    after = msgspec.structs.replace(after, epoch=self._epoch_of(new))
                     self.store.write(self._rows_of(new, self._instruments), after)
         except StoreError:
             raise
@@ -136,6 +140,21 @@ class StoreWriter:
         if first + len(new) - 1 != after.seq:
             raise self._missing(first + len(new), after.seq)
         return new
+
+    def _epoch_of(self, records: list[Record]) -> int:
+        """Return the epoch of the newest opening: epochs rise along a journal.
+
+        Raises StoreForeign when these records are of an older opening than the rows: of an engine that
+        another one has replaced.
+        """
+        before = self._cursor.epoch if self._cursor else 0
+        opened = [event.epoch for _, _, event in records if isinstance(event, SessionStarted)]
+        if opened and opened[0] < before:
+            raise StoreForeign(
+                f"{self.store.place}: its rows are of a later opening of the journal (epoch {before}, not "
+                f"{opened[0]}); {self.store.remedy}"
+            )
+        return max([before, *opened])
 
     def _rows_of(self, records: list[Record], known: dict[int, Listing]) -> Rows:
         builder = RowBuilder(known, self.store)

@@ -177,6 +177,26 @@ def test_quotes_and_older_trades_do_not_move_a_trail() -> None:
     assert names(rig) == ["waiting", "armed"]
 
 
+@pytest.mark.parametrize("first", ["position", "trail"])
+def test_trades_that_fill_a_gap_from_before_a_position_and_its_trail_do_not_count(first: str) -> None:
+    """The channel of trades is silent meanwhile: what it missed, up to half an hour ago, comes at once."""
+    rig = Rig("S", real=True)
+    rig.trade(100)
+    missed_ns = rig.now_ns
+    if first == "position":
+        rig.hold("S", 1)
+        rig.quote(99, 101)
+    rig.trail("S", 1, 2)
+    if first == "trail":
+        rig.hold("S", 1)
+    for price in (11000, 10700):
+        missed_ns += 1
+        rig.send(Trade(rig.tick(), missed_ns, 1, price, 100, 1, missed_ns))
+    assert names(rig) == ["waiting"]
+    rig.trade(100, 101, 99)
+    assert rig.trails("S")[-1] == ("firing", 1, 99)
+
+
 def test_a_trail_belongs_to_its_book_in_a_netted_market() -> None:
     rig = Rig("S", "T").hold("S", 1).hold("T", -1)
     rig.trail("S", 1, 2)

@@ -346,27 +346,28 @@ class StoreContract(ABC):
             assert self.make(tmp_path).witness() == Cursor(JOURNAL_ID, 22, digest_at(22))
 
 
-def killed_process(step: int, work: Callable[[], None], module: str) -> bool:
-    """Do work in a child process that ends at once before a step of a store's module.
+def killed_process(step: int, work: Callable[[], None], *modules: str) -> bool:
+    """Do work in a child process that ends at once before a step of a store's modules.
 
     A step is a line run for the first or second time, from the call of `write` on.
     """
-    file = sys.modules[module].__file__
+    files = {sys.modules[module].__file__ for module in modules}
     with warnings.catch_warnings():
         # Idle worker threads of earlier tests hold no locks that the child needs.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
-        seen: Counter[int] = Counter()
+        seen: Counter[tuple[str, int]] = Counter()
         steps = 0
 
         def trace(frame: Any, event: str, _: object) -> Any:
             nonlocal steps
-            if frame.f_code.co_filename != file:
+            if frame.f_code.co_filename not in files:
                 return None
             if event == "line" and (seen or frame.f_code.co_name == "write"):
-                seen[frame.f_lineno] += 1
-                steps += seen[frame.f_lineno] <= 2
+                line = (frame.f_code.co_filename, frame.f_lineno)
+                seen[line] += 1
+                steps += seen[line] <= 2
                 if steps == step:
                     os._exit(9)
             return trace

@@ -16,7 +16,15 @@ from adapters.transport.connection import Loss
 from adapters.transport.context import StreamContext
 from adapters.transport.governor import Governor, Limits, Rate
 from adapters.transport.health import FeedHealth, FeedLimits
-from adapters.transport.protocol import UNREAD, Confirmed, Control, Refused, Subscription
+from adapters.transport.protocol import (
+    UNREAD,
+    Confirmed,
+    Control,
+    Leaving,
+    Refused,
+    Subscription,
+)
+from adapters.transport.protocol import Reply as Requested
 from adapters.transport.stream import Stream
 from engine.errors import VenueProtocolError
 from tests.hyperliquid.venue import TrioClock
@@ -57,7 +65,13 @@ class Toy:
             return Refused(frame["error"])
         if "symbol" in frame:
             return Confirmed(("trade", frame["symbol"]))
-        return Confirmed(frame["id"]) if "id" in frame else UNREAD
+        if "ping" in frame:
+            return Requested(json.dumps({"id": 0, "pong": frame["ping"]}))
+        if "leaves" in frame:
+            return Leaving("the venue leaves")
+        if "id" in frame:
+            return Confirmed(frame["id"], Data(data=frame["with"]) if "with" in frame else None)
+        return UNREAD
 
 
 class Host:
@@ -90,6 +104,8 @@ class Server:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self.sockets: list[WebSocketConnection] = []
+        self.requests: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.answers: dict[int, list[str]] = {
             1: ['{"symbol":"A"}', '{"data":1}', '{"symbol":"B"}'],
             2: ['{"id":2}'],
@@ -104,10 +120,13 @@ class Server:
     async def _serve(self, stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:
             with contextlib.suppress(ConnectionClosed):
-                socket = await (await wrap_server_stream(nursery, stream)).accept()
+                opening = await wrap_server_stream(nursery, stream)
+                self.paths.append(opening.path)
+                socket = await opening.accept()
                 self.sockets.append(socket)
                 while True:
                     request = json.loads(await socket.get_message())
+                    self.requests.append(request)
                     for text in self.answers.get(request["id"], []):
                         await socket.send_message(text)
             nursery.cancel_scope.cancel()
@@ -121,7 +140,8 @@ async def running(dead: trio.Event | None = None, **answers: list[str]) -> Async
         server.dead = dead
         server.answers |= {int(number.strip("_")): texts for number, texts in answers.items()}
         context = StreamContext(TrioClock(), lambda: 0.0, FeedLimits(), FeedHealth(), Governor(LIMITS))
-        stream = Stream(context, host, Toy(), FIRST, "ws://localhost:1/x", server.dial)
+        urls = (f"ws://localhost:1/x?number={number}" for number in range(10))
+        stream = Stream(context, host, Toy(), FIRST, lambda: next(urls), server.dial)
         nursery.start_soon(stream.run)
         yield host, server
         nursery.cancel_scope.cancel()
@@ -148,6 +168,27 @@ async def test_a_refused_request_ends_the_connection_with_the_venues_message(aut
     async with running(_2=['{"error":"no such symbol"}']) as (host, _):
         await trio.sleep(0.1)
         assert host.said == [("a subscription is refused: 'no such symbol'", 500)]
+
+
+async def test_data_that_a_confirmation_carries_comes_after_it(autojump_clock) -> None:
+    async with running(_2=['{"id":2,"with":7}']) as (host, server):
+        await trio.sleep(1)
+        assert host.said == ["up", 1, 7]
+        await server.sockets[0].send_message('{"id":2,"with":8}')  # sent again: no confirmation is due
+        await trio.sleep(1)
+        assert host.said == ["up", 1, 7, 8]
+
+
+async def test_a_ping_of_the_venue_is_answered_and_its_leave_ends_the_connection(autojump_clock) -> None:
+    async with running() as (host, server):
+        await trio.sleep(1)
+        await server.sockets[0].send_message('{"ping":5}')
+        await trio.sleep(1)
+        assert server.requests[-1] == {"id": 0, "pong": 5}
+        await server.sockets[0].send_message('{"leaves":true}')
+        await trio.sleep(1)
+        assert host.said == ["up", 1, ("the venue leaves", 500), "up", 1]
+        assert server.paths == ["/x?number=0", "/x?number=1"]
 
 
 async def test_the_bound_of_a_message_is_set_by_the_venue(autojump_clock) -> None:

@@ -114,9 +114,9 @@ class Bracket(State):
 class Trail(State):
     """A trailing stop of a book.
 
-    `best` is 0 until a trade arms it; `seen_ns` is the venue time of the newest trade. `held`: the book has
-    had a position for it. `placing`: the request of the stop that stands for it at the venue while the engine
-    is stopped is on its way; after a refusal none is sent before `next_ns`.
+    `best` is 0 until a trade arms it; older trades than `seen_ns`, in the venue's time, do not count. `held`:
+    the book has had a position for it. `placing`: the request of the stop that stands for it at the venue
+    while the engine is stopped is on its way; after a refusal none is sent before `next_ns`.
     """
 
     side: int

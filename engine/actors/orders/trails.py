@@ -4,8 +4,9 @@ Owns one per book. It waits for a position, is armed by the first trade after th
 then follows the best price at a distance. When a trade is at the stop or beyond, a protective exit is owed
 (`exits`) until it is done. In data of candles the end that could fire it comes first, then the other end,
 then the close; one asked for within a candle is armed at its close. Quotes do not move it, and neither does a
-trade older than the newest one. A flat or turned book drops it. While the engine is stopped a stop at its
-present price may stand for it at the venue (`placement`). Called by `protection`.
+trade older than the newest one, or than its position: a gap may be filled with trades of half an hour ago. A
+flat or turned book drops it. While the engine is stopped a stop at its present price may stand for it at the
+venue (`placement`). Called by `protection`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class Trails:
                     words = self._words(instrument, trail)
                     m.exits.owe(at_ns, owner, instrument, "trail", need - at_venue, "", words, emit)
             elif against:
-                trail.held = True
+                if not trail.held:
+                    trail.held = True
+                    trail.seen_ns = max(trail.seen_ns, m.price(instrument).venue_ns)
                 last = m.price(instrument).last
                 if not trail.best and last and m.candles.get(instrument) == "":
                     self._arm(at_ns, owner, instrument, trail, last, emit)
@@ -148,8 +151,10 @@ class Trails:
         ]
 
     def filled(self, fill: FillBooked, emit: Emit) -> None:
-        """Take off what a trail closed."""
+        """Take off what a trail closed; what was traded before its position was opened does not count."""
         trail = self.m.trails.get(fill.instrument, {}).get(fill.owner)
+        if trail is not None and not trail.held:
+            trail.seen_ns = max(trail.seen_ns, fill.venue_ns)
         if trail is None or fill.purpose != "trail" or fill.over:
             return
         self.triggered(fill.at_ns, fill.owner, fill.instrument, emit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -24,10 +25,23 @@ class TableShape(msgspec.Struct, frozen=True):
     quotients: tuple[str, ...] = ()
 
     @property
+    def times(self) -> dict[str, str]:
+        """The columns with a time as text, each with the column of the same time in nanoseconds."""
+        pairs = pairwise(self.columns)  # `venue` is no time, though some tables have `venue_ns`
+        return {name: ns for name, ns in pairs if ns == f"{name.removesuffix('_time')}_ns"}
+
+    @property
+    def time(self) -> str:
+        """The column by whose time rows grow old: when it happened, not when it was recorded. "" without."""
+        return next((name for name in _TIMES if name in self.times), "")
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The columns of the primary key."""
         return (self.pk,) if isinstance(self.pk, str) else self.pk
 
+
+_TIMES: Final = ("start", "exited", "venue_time", "time", "at")
 
 RECORD: Final[dict[str, type]] = {"seq": int, "cause": int, "at": str, "at_ns": int}
 INSTRUMENT: Final[dict[str, type]] = {"instrument": str, "instrument_id": int, "venue": str}
@@ -39,6 +53,6 @@ TRADED: Final[dict[str, type]] = {
     "trades": int,
     "first_id": str,
     "last_id": str,
-    "incomplete": int,
+    "incomplete": bool,
     "because": str,
 }

@@ -1,4 +1,4 @@
-"""The tables of a store: names, columns, keys, indexes and views.
+"""The tables of a store: names, columns, keys and indexes.
 
 Promises that they are readable in Datasette and pandas: prices,
 sizes and money are in the instrument's units, times are ISO 8601 text beside integer nanoseconds (`at`,
@@ -17,9 +17,9 @@ from typing import Final
 from engine.stores.rows.flow_tables import FLOW_TABLES
 from engine.stores.rows.shapes import INSTRUMENT, PRINT, RECORD, TRADED, TableShape
 
-__all__ = ["SCHEMA_VERSION", "TABLES", "VIEWS", "TableShape"]
+__all__ = ["SCHEMA_VERSION", "TABLES", "TableShape"]
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """Kept in the database as `user_version`; a database of another version is rebuilt."""
 
 
@@ -96,7 +96,7 @@ TABLES: Final[dict[str, TableShape]] = {
             "tif": str,
             "role": str,
             "purpose": str,
-            "reduce_only": int,
+            "reduce_only": bool,
             "trigger": str,
             "trigger_price": float,
             "parent": str,
@@ -144,7 +144,7 @@ TABLES: Final[dict[str, TableShape]] = {
             "trade_id": str,
             "role": str,
             "purpose": str,
-            "external": int,
+            "external": bool,
             "why": str,
             "fee_asset": str,
         },
@@ -261,7 +261,7 @@ TABLES: Final[dict[str, TableShape]] = {
             "from_ns": int,
             "to_time": str,
             "to_ns": int,
-            "closed": int,
+            "closed": bool,
             "reason": str,
             "backoff_ms": int,
             "subscriptions": int,
@@ -302,6 +302,19 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk=("instrument_id", "time_ns"),
     ),
+    # The newest reading of each minute. `funding` is the running rate for one hour, `open_interest` in base
+    # units.
+    "open_interest": TableShape(
+        {
+            **INSTRUMENT,
+            "time": str,
+            "time_ns": int,
+            **dict.fromkeys(("open_interest", "funding", "premium", "mark", "oracle"), float),
+            **RECORD,
+        },
+        pk=("instrument_id", "time_ns"),
+        indexes=(("instrument", "time_ns"),),
+    ),
     "funding_payments": TableShape(
         {
             **INSTRUMENT,
@@ -337,7 +350,7 @@ TABLES: Final[dict[str, TableShape]] = {
         pk="seq",
     ),
     "position_differences": TableShape(
-        {**RECORD, **INSTRUMENT, "own": float, "venue_size": float, "adopted": int}, pk="seq"
+        {**RECORD, **INSTRUMENT, "own": float, "venue_size": float, "adopted": bool}, pk="seq"
     ),
     "account": TableShape(
         {
@@ -393,44 +406,7 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     # The position of the rows in the journal: one row, written in the same transaction.
     "cursor": TableShape(
-        {"id": int, "journal_id": str, "seq": int, "digest": str, "with_trades": int},
+        {"id": int, "journal_id": str, "seq": int, "digest": str, "with_trades": bool, "epoch": int},
         pk="id",
     ),
-}
-
-VIEWS: Final[dict[str, str]] = {
-    "latest_equity": "select * from equity order by seq desc limit 1",
-    "daily_pnl": """
-        with marked as (
-            select substr(at, 1, 10) as day, max(seq) as last_seq, min(seq) as first_seq
-            from equity group by substr(at, 1, 10)
-        )
-        select marked.day, closing.equity,
-               closing.equity
-                   - coalesce(lag(closing.equity) over days, nullif(closing.start, 0), opening.equity)
-                   - closing.adjustments + coalesce(lag(closing.adjustments) over days, 0) as pnl,
-               closing.fees - coalesce(lag(closing.fees) over days, 0) as fees,
-               closing.funding - coalesce(lag(closing.funding) over days, 0) as funding,
-               closing.adjustments - coalesce(lag(closing.adjustments) over days, 0) as adjustments,
-               closing.seq
-        from marked
-        join equity as closing on closing.seq = marked.last_seq
-        join equity as opening on opening.seq = marked.first_seq
-        window days as (order by marked.day)
-        order by marked.day
-    """,
-    "daily_fills": """
-        select substr(at, 1, 10) as day, strategy, venue, instrument, count(*) as fills,
-               sum(size) as size, sum(value) as value, sum(fee) as fees, max(seq) as seq
-        from fills group by substr(at, 1, 10), strategy, venue, instrument order by day
-    """,
-    "open_orders": """
-        select * from orders
-        where state in
-            ('PendingNew', 'New', 'PartiallyFilled', 'PendingCancel', 'PendingReplace', 'Unknown')
-        order by seq
-    """,
-    "open_positions": "select * from positions where size != 0 order by strategy, instrument",
-    "feed_damages": "select * from feed_events where event = 'damaged' order by seq",
-    "feed_gaps": "select * from feed_events where event = 'gap' order by seq",
 }

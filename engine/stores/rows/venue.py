@@ -1,19 +1,20 @@
 """Rows of what a venue reports besides trades and orders: candles, funding, differences, the account.
 
-Books, contexts and mids have no tables: they arrive many times a second; read them from the journal. Called
-by `builder.py`.
+Books and mids have no tables: they arrive many times a second; read them from the journal. Called by
+`builder.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from engine.clock import iso_text
+from engine.clock import SECOND_NS, iso_text, window_start
 from engine.events import (
     AccountRead,
     BarDiffers,
     CandleRead,
+    ContextRead,
     Event,
     ForeignOrderSeen,
     FundingPaid,
@@ -27,6 +28,8 @@ from engine.stores.store import Number, Row
 from engine.values import interval_name, side_name
 
 __all__ = ["VenueRows"]
+
+MINUTE_NS: Final = 60 * SECOND_NS
 
 
 class Batch(Protocol):
@@ -54,6 +57,7 @@ class VenueRows:
             CandleRead: ("candles", self._candle),
             FundingRead: ("funding_rates", self._rate),
             FundingPaid: ("funding_payments", self._payment),
+            ContextRead: ("open_interest", self._context),
             BarDiffers: ("bar_differences", self._bar_differs),
             PositionDiffers: ("position_differences", self._position_differs),
             MarketHalted: ("failures", self._halted),
@@ -88,6 +92,20 @@ class VenueRows:
             *record(seq, cause, event.recv_ns),
         )
         self._change("funding_rates", (event.instrument, event.venue_ns), values)
+
+    def _context(self, seq: int, cause: int, event: ContextRead) -> None:
+        """The newest reading of each minute; contexts may arrive many times a second."""
+        if event.open_interest is None:
+            return
+        start_ns = window_start(MINUTE_NS, event.recv_ns)
+        amounts = (event.open_interest, event.funding, event.premium, event.mark, event.oracle)
+        values = (
+            *self._batch.listing(event.instrument).named,
+            *(iso_text(start_ns), start_ns),
+            *(None if amount is None else self._batch.number(int(amount), event.scale) for amount in amounts),
+            *record(seq, cause, event.recv_ns),
+        )
+        self._change("open_interest", (event.instrument, start_ns), values)
 
     def _payment(self, seq: int, cause: int, event: FundingPaid) -> None:
         listing = self._batch.listing(event.instrument)

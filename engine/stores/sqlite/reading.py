@@ -104,8 +104,13 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
 
 def read_cursor(conn: sqlite3.Connection) -> Cursor | None:
     """Return the cursor of an open database, or None when no batch was applied yet."""
-    row = conn.execute("select journal_id, seq, digest from cursor").fetchone()
-    return None if row is None else Cursor(bytes.fromhex(row[0]), row[1], bytes.fromhex(row[2]))
+    found = conn.execute("select * from cursor")
+    row = found.fetchone()
+    if row is None:
+        return None
+    named = dict(zip((column[0] for column in found.description), row, strict=True))
+    digest = bytes.fromhex(named["digest"])
+    return Cursor(bytes.fromhex(named["journal_id"]), named["seq"], digest, named.get("epoch", 0))
 
 
 def unavailable(path: Path, error: Exception) -> StoreUnavailable:

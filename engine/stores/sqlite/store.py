@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from engine.stores.errors import StoreForeign, StoreOutOfStep, StoreUnavailable, unreachable
+from engine.stores.errors import StoreForeign, StoreOutdated, StoreOutOfStep, StoreUnavailable, unreachable
 from engine.stores.kinds import StoreKind
 from engine.stores.lock import WriterLock
-from engine.stores.rows.tables import SCHEMA_VERSION, TABLES, VIEWS
+from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
 from engine.stores.rows.units import as_float
+from engine.stores.rows.views import VIEWS
 from engine.stores.sqlite.copying import copy_into, holds_rows, put_in_place, remove
 from engine.stores.sqlite.reading import BUSY_SECONDS, quoted, read_cursor, unavailable, witness
 from engine.stores.store import Cursor, Row, Rows, Store
@@ -180,6 +181,7 @@ class SqliteStore:
             "seq": cursor.seq,
             "digest": cursor.digest.hex(),
             "with_trades": self.with_trades,
+            "epoch": cursor.epoch,
         }
         self._db.table("cursor").upsert(row, pk="id")
         self._moved = True
@@ -241,14 +243,16 @@ class SqliteStore:
                         f"{self.path}: holds other data, not rows of this engine; give another path"
                     )
                 if version != SCHEMA_VERSION:
-                    raise self._out_of_step(f"its tables are of version {version}, not {SCHEMA_VERSION}")
+                    kind = StoreOutdated if version < SCHEMA_VERSION else StoreOutOfStep
+                    what = f"its tables are of version {version}, not {SCHEMA_VERSION}"
+                    raise kind(f"{self.path}: {what}; {self.remedy}")
                 return
             for name, shape in TABLES.items():
                 table = db.create_table(name, shape.columns, pk=shape.pk)
                 for columns in shape.indexes:
                     table.create_index(columns)
             for name, sql in VIEWS.items():
-                db.create_view(name, sql.strip())
+                db.create_view(name, sql.format(day="substr(at, 1, 10)").strip())
             db.conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _deleted(self) -> StoreUnavailable:
