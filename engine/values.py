@@ -32,6 +32,7 @@ __all__ = [
     "Volume",
     "format_interval",
     "format_scaled",
+    "format_span",
     "grid_step",
     "interval_name",
     "parse_interval",
@@ -246,6 +247,15 @@ def parse_span(text: str) -> int:
     if match is None:
         raise NumberError(f"{text[:40]!r} is not a span of time; write it as 90s, 15m, 2h or 1d")
     return int(match[1]) * _SPAN_SECONDS[match[2]] * 1_000_000_000
+
+
+def format_span(span_ns: int) -> str:
+    """Return a span of time as `parse_span` reads it, in its largest whole unit: "2d", "90s"."""
+    seconds = span_ns // 1_000_000_000
+    unit = max(
+        (one for one in _SPAN_SECONDS if not seconds % _SPAN_SECONDS[one]), key=_SPAN_SECONDS.__getitem__
+    )
+    return f"{seconds // _SPAN_SECONDS[unit]}{unit}"
 
 
 def format_interval(interval_ns: int) -> str:

@@ -61,6 +61,7 @@ from replay.joining import JoinedDays
 from replay.measuring import with_recorded
 from replay.ranges import WHOLE, Range
 from replay.seams import Windows, with_seams
+from replay.warmups import warmup_note
 
 __all__ = [
     "BacktestReport",
@@ -298,6 +299,7 @@ def run_backtest(
         for number, kind in tally.bars
     }
     strategies = [sequencer.actor(entry.title) for entry in config.strategies]
+    report.notes += warmup_note(within, engine_time(first[0]))
     report.notes += [note for number, note in days.history.notes.items() if number not in left_out]
     report.notes += missing_bars(strategies, needs, seen)
     venue = sequencer.actor("venue")

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from engine.clock import DAY_NS, iso_text, parse_iso
-from engine.errors import UsageError
+from engine.errors import NumberError, UsageError
 from engine.events import (
     Candle,
     ClockAdopted,
@@ -25,6 +25,7 @@ from engine.events import (
     InstrumentListed,
     engine_time,
 )
+from engine.values import format_span, parse_span
 from replay.merging import Batch
 
 __all__ = ["WHOLE", "Range", "clipped", "parse_range"]
@@ -65,20 +66,26 @@ class Range(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """Return the range as people read it: `2025-03-01T00:00:00 to 2025-04-01T12:00:00`."""
         begin = iso_text(self.begin_ns)[:19] if self.begin_ns else "the first input"
-        return f"{begin} to {iso_text(self.end_ns)[:19] if self.end_ns else 'the last input'}"
+        end = iso_text(self.end_ns)[:19] if self.end_ns else "the last input"
+        warmup = f", after a warm-up of {format_span(self.warmup_ns)}" if self.warmup_ns else ""
+        return f"{begin} to {end}{warmup}"
 
 
 WHOLE: Final = Range()
 
 
-def parse_range(begin: str | None, end: str | None) -> Range:
-    """Return the range of two ISO 8601 times, such as 2025-03-01 or 2025-04-01T12:00. Raises UsageError."""
+def parse_range(begin: str | None, end: str | None, warmup: str | None = None) -> Range:
+    """Return the range of two ISO 8601 times, such as 2025-03-01 or 2025-04-01T12:00, and of the length of a
+    warm-up, such as 2d. Raises UsageError."""
     begin_ns, end_ns = _parse("begin", begin), _parse("end", end)
     if begin is not None and end is not None and end_ns <= begin_ns:
         raise UsageError(
             f"end {end} is not after begin {begin}; the range is [begin, end), so give a later end"
         )
-    return Range(begin_ns, end_ns)
+    try:
+        return Range(begin_ns, end_ns, 0 if warmup is None else parse_span(warmup))
+    except NumberError as error:
+        raise UsageError(f"warmup: {error}") from None
 
 
 def _parse(name: str, text: str | None) -> int:

@@ -28,6 +28,7 @@ from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress
 from replay.days import folders_given
 from replay.ranges import parse_range
 from replay.verification import ReplayReport, replay_day, session_check
+from replay.warmups import with_warmup
 
 __all__ = ["backtest", "new_journal", "one_day", "verify"]
 
@@ -93,6 +94,7 @@ def backtest(
     watch: Sequence[Watcher] = (),
     begin: str | None = None,
     end: str | None = None,
+    warmup: str | None = None,
 ) -> BacktestReport:
     """Run the strategies of a configuration on the market data of recorded days, in order.
 
@@ -100,13 +102,14 @@ def backtest(
     `project`, by default the working directory. With `out` the run is written as a new journal into that
     folder. `progress` is called at intervals with the number of inputs processed. Each of `watch` sees every
     frame of the run. `begin` and `end` are ISO 8601 times, UTC: only inputs from `begin` on and before `end`
-    are read.
+    are read. `warmup` is a span such as 2d: strategies see the inputs of that time before `begin`, also from
+    days of the same journals that are not given, and do not trade on them; `begin` is by default the first
+    day that is given.
 
     The same days, strategies, configuration and range give the same digest. Raises UsageError for days
     without market data or out of order and for a strategy that cannot be loaded, JournalDamaged.
     """
-    folders = folders_given(days)
-    within = parse_range(begin, end)
+    folders, within = with_warmup(folders_given(days), parse_range(begin, end, warmup))
     with own_modules(_folder(project)):
         builder = make_builder()
         if out is None:

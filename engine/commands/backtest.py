@@ -45,6 +45,11 @@ __all__ = ["backtest_command"]
 @begin_option
 @end_option
 @click.option(
+    "--warmup",
+    metavar="2d",
+    help="Warm up on the time before --begin (default: the first day given) without trading on it.",
+)
+@click.option(
     "--latency",
     type=click.Choice(["recorded"]),
     help="Latencies and refusals of the simulated venue as they were in the recorded session.",
@@ -60,6 +65,7 @@ def backtest_command(
     config: Path | None,
     begin: str | None,
     end: str | None,
+    warmup: str | None,
     latency: str | None,
     out: Path | None,
     page: Path | None,
@@ -70,7 +76,8 @@ def backtest_command(
 
     DAYS are folders of days, or journals with days in them, in any order; they may be of several journals.
     History that `engine backfill` fetched is played where the days have no trades or candles. With --begin
-    and --end, only the range [begin, end) of them is read.
+    and --end, only the range [begin, end) of them is read. With --warmup 2d, strategies see the two days
+    before too, also those of the same journal that are not among DAYS, and do not trade on them.
 
     The same days, strategy, configuration and range give the same digest. With --out, the run can be
     replayed, inspected and projected like a day that traded live. With --report, the result is a page too:
@@ -93,6 +100,7 @@ def backtest_command(
             progress=report_progress,
             begin=begin,
             end=end,
+            warmup=warmup,
             watch=[] if page is None else [drawn],
         )
     seconds = time.perf_counter() - began
@@ -197,7 +205,7 @@ def _print(report: BacktestReport, seconds: float) -> None:
 
 
 def _range(report: BacktestReport) -> str:
-    return Range(report.begin, report.end).text()
+    return Range(report.begin, report.end, report.warmup_ns).text()
 
 
 def _position(held: dict[str, str]) -> str:

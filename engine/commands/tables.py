@@ -24,7 +24,7 @@ import click
 from engine.analysis.tables import Table
 from engine.clock import iso_text
 from engine.errors import UsageError
-from engine.journal import is_unfinished, make_root, write_whole
+from engine.journal import is_leftover, make_root, write_whole
 from engine.stores.rows.units import no_formula
 
 __all__ = ["check_tables", "csv_option", "write_tables"]
@@ -56,7 +56,7 @@ def check_tables(folder: Path) -> None:
         ours = {f"{name}.csv" for name in _written(folder)} | {_INDEX}
     except OSError as error:
         raise UsageError(f"--csv {folder}: cannot be read: {error.strerror}; name another folder") from None
-    other = sorted(name for name in names if name not in ours and not is_unfinished(name))
+    other = sorted(name for name in names if name not in ours and not is_leftover(name))
     if other:
         raise UsageError(f"--csv {folder}: holds {other[0]}, which is no table of ours; name another folder")
 

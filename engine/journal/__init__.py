@@ -32,7 +32,7 @@ from .search import find_frames
 from .segment import FORMAT_VERSION, SegmentInfo
 from .staging import DayBuilder, Staging
 from .verify import DayReport, JournalReport, verify_day, verify_journal
-from .whole import is_unfinished, write_whole
+from .whole import is_leftover, write_whole
 from .writer import SEGMENT_BYTES_MAX, JournalWriter, Tail
 
 __all__ = [
@@ -73,7 +73,7 @@ __all__ = [
     "ensure_identity",
     "find_frames",
     "has_begun",
-    "is_unfinished",
+    "is_leftover",
     "list_days",
     "list_segments",
     "make_root",

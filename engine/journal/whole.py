@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.journal.disk import DISK, Disk, write_all
 
-__all__ = ["is_unfinished", "write_whole"]
+__all__ = ["is_leftover", "write_whole"]
 
 _UNFINISHED = ".unfinished"
 
@@ -43,6 +43,6 @@ def write_whole(path: Path, data: bytes, disk: Disk = DISK) -> None:
     disk.fsync_dir(target.parent)
 
 
-def is_unfinished(name: str) -> bool:
+def is_leftover(name: str) -> bool:
     """Return whether a file is what a killed process left of a write."""
     return name.startswith(".") and name.endswith(_UNFINISHED)

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import EngineError, JournalLocked, SafetyRefusal, UsageError
-from engine.journal import DISK, is_unfinished, make_root, write_whole
+from engine.journal import DISK, is_leftover, make_root, write_whole
 from engine.search.jobs import DayRef, Job, StrategyRef, Trial, line_of, trial_of
 from replay.ranges import WHOLE, Range
 
@@ -152,7 +152,7 @@ class Registry:
         """Read what is there, or begin. Return whether the sweep is complete."""
         known = _definition(self.folder)
         if known is None:
-            if not made and not all(map(is_unfinished, DISK.listdir(self.folder))):
+            if not made and not all(map(is_leftover, DISK.listdir(self.folder))):
                 raise SafetyRefusal(f"--out {self.folder}: holds other files; give a new folder")
             write_file(
                 self.folder / _DEFINITION, msgspec.json.format(msgspec.json.encode(definition)) + b"\n"

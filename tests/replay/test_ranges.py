@@ -266,3 +266,43 @@ def test_the_command_and_the_library_take_a_range(days: list[Path]) -> None:
     done = engine("backtest", str(days[0]), "--begin", "2024-12-06", "--end", "2024-12-05")
     assert done.code == 2
     assert "is not after begin" in done.err
+
+
+def test_a_warm_up_takes_the_days_before_from_the_journal(days: list[Path], tmp_path: Path) -> None:
+    """The given day is traded; what it sees before is as if both days were given, and nothing is sent."""
+    use_of = ("--strategy", "engine.strategies.crossover:Crossover", "--json")
+    begin = day_start_ns("2024-12-06")
+    one = as_json(engine("backtest", str(days[1]), "--warmup", "2d", *use_of, "--out", str(tmp_path / "one")))
+    both = as_json(
+        engine("backtest", str(days[1].parent), "--begin", "2024-12-06", "--warmup", "2d", *use_of)
+    )
+    assert one["digest"] == both["digest"]
+    assert one["digest"] == replay.backtest([days[1]], Config(), warmup="2d").digest
+    assert (one["begin"], one["warmup_ns"]) == (iso_text(begin), 2 * DAY_NS)
+    assert one["trades"] == len(prices(days, Range(begin - 2 * DAY_NS)))
+    assert one["trades"] > len(prices([days[1]], Range(begin)))
+    assert one["begin_ns"] == begin
+    assert any(
+        "a warm-up of 2d was asked for, and the data begins at 2024-12-05" in note for note in one["notes"]
+    )
+    sent = [event for _, _, event in records(tmp_path / "one") if isinstance(event, SubmitOrder)]
+    assert all(engine_time(event) >= begin for event in sent)
+    cold = as_json(engine("backtest", str(days[1]), *use_of))
+    assert cold["digest"] != one["digest"]
+
+
+def test_a_warm_up_in_a_day_reads_that_much_and_no_more(days: list[Path]) -> None:
+    begin = EVE + 70 * GAP
+    within = ("--begin", iso_text(begin), "--warmup", "4s")
+    found = as_json(engine("backtest", str(days[0]), *within, "--json"))
+    assert found["trades"] == len(prices([days[0]], Range(begin - 4 * SECOND_NS)))
+    assert found["trades"] > len(prices([days[0]], Range(begin)))
+    assert found["notes"] == as_json(engine("backtest", str(days[0]), *within[:2], "--json"))["notes"]
+
+
+def test_a_warm_up_without_data_says_so(days: list[Path]) -> None:
+    done = engine("backtest", str(days[0]), "--warmup", "1d")
+    assert done.code == 0
+    assert "a warm-up of 1d was asked for, and there is no data before 2024-12-05T00:00:00" in done.out
+    done = engine("backtest", str(days[0]), "--warmup", "soon")
+    assert (done.code, "warmup: 'soon' is not a span of time; write it as 90s" in done.err) == (2, True)
