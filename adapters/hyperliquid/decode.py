@@ -51,7 +51,7 @@ from engine.events import (
 )
 from engine.values import BUY, SELL, parse_interval, wide
 
-__all__ = ["Decoder", "quote_of"]
+__all__ = ["Decoder"]
 
 _NS_PER_MS: Final = 1_000_000
 _SIDES: Final = {"B": BUY, "A": SELL}
@@ -243,12 +243,6 @@ class Decoder(ValueDecoder):
         rate = wide(rounded(row.funding_rate, FINE_SCALE, row.coin))
         premium = wide(rounded(row.premium, FINE_SCALE, row.coin))
         return FundingRead(recv_ns, venue_ns, listed.instrument, FINE_SCALE, rate, premium)
-
-
-def quote_of(book: BookRead) -> Quote:
-    """Return the best bid and ask of a book."""
-    bid, ask = ((side[0] if side else (0, 0, 0)) for side in (book.bids, book.asks))
-    return Quote(book.recv_ns, book.venue_ns, book.instrument, *bid[:2], *ask[:2])
 
 
 def _side(levels: list[BookLevel], listed: InstrumentListed) -> tuple[tuple[int, int, int], ...]:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from adapters.hyperliquid.channels import Channel, MarketProtocol, check_channels, share_out, venue_intervals
-from adapters.hyperliquid.decode import Decoder, quote_of
+from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.history import CANDLES_MAX, read_candles
 from adapters.hyperliquid.info import MarketInfo
 from adapters.hyperliquid.limits import LIMITS
@@ -38,7 +38,7 @@ from adapters.transport.feed import Feed
 from adapters.transport.gaps import GapHost, GapTracker, Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
-from adapters.transport.latest import Reading
+from adapters.transport.latest import Reading, quote_of
 from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.silence import Key, Probe

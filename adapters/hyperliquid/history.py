@@ -8,22 +8,21 @@ checks and polls of a feed, by the history of a session, at start-up to warm ind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
-
-import msgspec
 
 from adapters.hyperliquid.channels import venue_intervals
 from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.info import HyperliquidInfo, MarketInfo
 from adapters.hyperliquid.rules import RULES
 from adapters.transport.governor import Priority
+from adapters.transport.history import Odd, closed_since, last_closed
 from adapters.transport.text import clip
 from engine.clock import SECOND_NS
 from engine.errors import VenueProtocolError
 from engine.events import CandleRead, FundingRead, InstrumentListed
-from engine.values import format_interval, parse_interval
+from engine.values import format_interval
 from engine.venue import Unusable
 
 __all__ = ["CANDLES_MAX", "Odd", "read_candles", "read_closed", "read_rates", "warmup"]
@@ -31,15 +30,11 @@ __all__ = ["CANDLES_MAX", "Odd", "read_candles", "read_closed", "read_rates", "w
 CANDLES_MAX: Final = RULES.candles_kept
 """Number of candles of each interval that the venue keeps."""
 
-_GRACE_NS: Final = RULES.candle_grace_s * SECOND_NS
 _PAGES_MAX: Final = 24
 """Upper bound on pages: more than `CANDLES_MAX` candles need at 500 rows a page, the venue's smallest."""
 
 _NS_PER_MS: Final = 1_000_000
 _HOUR_NS: Final = 3_600 * SECOND_NS
-
-Odd = Callable[[Unusable], None]
-"""Takes the rows that cannot be used."""
 
 
 async def read_candles(
@@ -158,70 +153,9 @@ async def warmup(
     now: int,
     odd: Odd,
 ) -> list[CandleRead]:
-    """Return the last `count` bars of each instrument and interval as candles, merged by end.
-
-    A window without a candle is flat at the close before, by the venue's custom (purpose "flat"); that close
-    may be older than the first window. There are fewer bars if the venue has no older candle, or if a candle
-    or a whole answer cannot be used, which `odd` gets. At equal ends shorter intervals come first, then lower
-    instruments. `now` is the venue's time in UTC nanoseconds; a candle that ended within the last 3 s may
-    lack a trade, and is left out. Raises VenueError.
-    """
-    candles: list[CandleRead] = []
-    for listed in instruments:
-        for name in venue_intervals(intervals):
-            interval_ns = parse_interval(name)
-            end_ns = (now - _GRACE_NS) // interval_ns * interval_ns
-            start_ns = end_ns - min(count, CANDLES_MAX) * interval_ns
-
-            unusable: list[Unusable] = []
-            read = partial(
-                read_candles,
-                info,
-                listed,
-                interval_ns,
-                purpose="history",
-                recv_ns=now,
-                priority=Priority.HISTORY,
-                odd=unusable.append,
-            )
-            try:
-                found = await read(start_ns, end_ns)
-                if not found or found[0].start_ns > start_ns:
-                    earlier = await read(end_ns - CANDLES_MAX * interval_ns, start_ns)
-                    found = earlier[-1:] + found
-            except VenueProtocolError as error:  # the other series are not affected
-                odd(Unusable(None, str(error)))
-                continue
-            candles += _filled(found, start_ns, end_ns, unusable)
-            for one in unusable:
-                odd(one)
-    return sorted(candles, key=lambda one: (one.venue_ns, one.interval_ns, one.instrument))
-
-
-def _filled(
-    found: Sequence[CandleRead], start_ns: int, end_ns: int, unusable: Sequence[Unusable]
-) -> list[CandleRead]:
-    """Return the candles from `start_ns` to `end_ns`, with flat ones in between and after the last.
-
-    What follows a candle that cannot be used is not known until the next candle.
-    """
-    filled: list[CandleRead] = []
-    if any(one.at_ns is None for one in unusable):
-        return [candle for candle in found if candle.start_ns >= start_ns]
-    doubtful = [one.at_ns for one in unusable if one.at_ns is not None]
-    for number, candle in enumerate(found):
-        step = candle.interval_ns
-        until_ns = found[number + 1].start_ns if number + 1 < len(found) else end_ns
-        until_ns = min([until_ns, *(at_ns // step * step for at_ns in doubtful if at_ns > candle.start_ns)])
-        flat = msgspec.structs.replace(
-            candle, open=candle.close, high=candle.close, low=candle.close, volume=0, trades=0, purpose="flat"
-        )
-        filled.append(candle)
-        filled += [
-            msgspec.structs.replace(flat, start_ns=at_ns, venue_ns=at_ns + step)
-            for at_ns in range(max(candle.start_ns + step, start_ns), until_ns, step)
-        ]
-    return [candle for candle in filled if candle.start_ns >= start_ns]
+    """Return the last `count` bars of each instrument and interval. See `last_closed`."""
+    read = partial(read_candles, info)
+    return await last_closed(read, RULES, instruments, venue_intervals(intervals), count, now, odd)
 
 
 async def read_closed(
@@ -237,22 +171,9 @@ async def read_closed(
     Raises VenueError.
     """
     read: list[CandleRead | FundingRead] = []
+    candles = partial(read_candles, info)
+    read += await closed_since(candles, RULES, instruments, venue_intervals(intervals), since_ns, now_ns, odd)
     for listed in instruments:
-        for name in venue_intervals(intervals):
-            interval_ns = parse_interval(name)
-            end_ns = (now_ns - _GRACE_NS) // interval_ns * interval_ns
-            start_ns = max((since_ns - _GRACE_NS) // interval_ns, end_ns // interval_ns - CANDLES_MAX)
-            read += await read_candles(
-                info,
-                listed,
-                interval_ns,
-                (start_ns - 1) * interval_ns,
-                end_ns,
-                purpose="history",
-                recv_ns=now_ns,
-                priority=Priority.HISTORY,
-                odd=odd,
-            )
         if listed.kind != "spot":
             read += await read_rates(info, listed, since_ns // _HOUR_NS * _HOUR_NS, now_ns, now_ns, odd)
     return sorted(read, key=lambda one: (one.venue_ns, isinstance(one, FundingRead), one.instrument))

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from adapters.hyperliquid.channels import Channel
-from adapters.hyperliquid.decode import Decoder, quote_of
+from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.info import MarketInfo
 from adapters.hyperliquid.listing import dex_of
-from adapters.transport.latest import Latest, Reading
+from adapters.transport.latest import Latest, Reading, quote_of
 from adapters.transport.silence import Key, Probe
 from adapters.transport.trades import TradeMemory
 from engine.events import InstrumentListed

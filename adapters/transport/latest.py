@@ -11,7 +11,7 @@ import msgspec
 from adapters.transport.health import FeedHealth
 from engine.events import BookRead, CandleRead, ContextRead, MidsRead, Quote
 
-__all__ = ["Latest", "Reading"]
+__all__ = ["Latest", "Reading", "quote_of"]
 
 Reading = Quote | BookRead | ContextRead | MidsRead
 
@@ -69,6 +69,12 @@ class Latest:
         else:
             known = self.mids.get(reading.instruments)
         return known is not None and msgspec.structs.replace(known, recv_ns=reading.recv_ns) == reading
+
+
+def quote_of(book: BookRead) -> Quote:
+    """Return the best bid and ask of a book."""
+    bid, ask = ((side[0] if side else (0, 0, 0)) for side in (book.bids, book.asks))
+    return Quote(book.recv_ns, book.venue_ns, book.instrument, *bid[:2], *ask[:2])
 
 
 def _sides(quote: Quote) -> tuple[int, int, int, int]:

@@ -23,6 +23,7 @@ ENTRY_POINTS: Final = "retape.venues"
 VENUES: Final = {
     "sandbox": "adapters.sandbox.venue:SandboxVenue",
     "hyperliquid": "adapters.hyperliquid.venue:HyperliquidVenue",
+    "kraken": "adapters.kraken.venue:KrakenVenue",
 }
 """The venues of this project: module:Class by name."""
 

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 
 from adapters.hyperliquid.answers import SpotMeta, SpotPair, WireFunding
-from adapters.hyperliquid.decode import Decoder, quote_of
+from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, OtherFrame, PongFrame
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
 from adapters.hyperliquid.wire import AssetInfo, CandleFrame, Meta, decode_message
+from adapters.transport.latest import quote_of
 from adapters.transport.values import FINE_SCALE
 from engine.config import DataConfig
 from engine.errors import UsageError, VenueProtocolError, VenueUnreachable

@@ -1,0 +1,1 @@
+"""Kraken: market data and history of its spot pairs."""

@@ -1,0 +1,118 @@
+"""What can be used of a message that is not what the venue documents: the valid rows of a list.
+
+Owns the rules by which a damaged message is attributed and taken apart. Promises: trades and candles with
+some invalid rows are read without them; every other invalid message is left out as a whole. A text that is
+not JSON is attributed to a channel and a pair if it names exactly one of each; otherwise both are unknown,
+and the feed doubts everything of the connection. Called by `channels.py` and `decode.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from adapters.kraken.wire import (
+    BROKEN,
+    ROWS_MAX,
+    CandleFrame,
+    OtherFrame,
+    TradesFrame,
+    WireCandle,
+    WireTrade,
+    decode_message,
+    reason_of,
+)
+from adapters.transport.protocol import Damage, Salvaged
+from adapters.transport.text import clip
+from engine.errors import VenueProtocolError
+
+__all__ = ["decode_or_salvage"]
+
+_CHANNEL: Final = re.compile(r'"channel"\s*:\s*"([A-Za-z0-9]{1,40})"')
+_NAME: Final = re.compile(r'"symbol"\s*:\s*"([^"\\]{1,64})"')
+_SHAPES: Final[dict[str, Any]] = {"trade": WireTrade, "ohlc": WireCandle}
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    channel: str
+    data: list[msgspec.Raw]
+    type: str = "update"
+
+
+class _Named(msgspec.Struct, frozen=True):
+    symbol: str = ""
+
+
+_decode_rows = msgspec.json.Decoder(_Rows).decode
+
+
+def decode_or_salvage(message: str | bytes) -> Any:
+    """Return one websocket message as a frame, or what can be used of it.
+
+    A message on an unknown channel that names a pair counts as damaged: its channel may be.
+    """
+    try:
+        frame = decode_message(message)
+    except VenueProtocolError as error:
+        return _salvage(_text(message), str(error))
+    if isinstance(frame, OtherFrame) and (named := _NAME.findall(_text(message))):
+        reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
+        return Salvaged(None, [Damage("", _only(set(named)), reason)])
+    return frame
+
+
+def _text(message: str | bytes) -> str:
+    return message if isinstance(message, str) else message.decode("utf-8", "replace")
+
+
+def _salvage(text: str, reason: str) -> Salvaged:
+    try:
+        found = _decode_rows(text)
+    except BROKEN:
+        return Salvaged(None, [_attributed(text, reason)])
+    if found.channel not in _SHAPES or len(found.data) > ROWS_MAX:
+        return Salvaged(None, [_attributed(text, reason)])
+    return _rows(found)
+
+
+def _rows(found: _Rows) -> Salvaged:
+    """Return a frame of the valid rows; an invalid one is None in its place."""
+    shape = _SHAPES[found.channel]
+    rows: list[Any] = []
+    damages = []
+    for row in found.data:
+        try:
+            rows.append(msgspec.json.decode(row, type=shape))
+        except BROKEN as error:
+            rows.append(None)
+            damages.append(
+                Damage(found.channel, _named(row), f"{reason_of(error)} in {clip(bytes(row))}", True)
+            )
+    if not any(row is not None for row in rows):
+        damages = [damage._replace(placed=False) for damage in damages]
+        return Salvaged(None, damages or [Damage(found.channel, "", f"{clip(found.type)} has no rows")])
+    kind: Any = found.type
+    if shape is WireTrade:
+        return Salvaged(TradesFrame(kind, rows), damages)
+    return Salvaged(CandleFrame(kind, [row for row in rows if row is not None]), damages)
+
+
+def _named(row: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(row, type=_Named).symbol
+    except BROKEN:
+        return ""
+
+
+def _attributed(text: str, reason: str) -> Damage:
+    """Return the damage of a message as a whole."""
+    channel = _only(set(_CHANNEL.findall(text)))
+    return Damage(channel, _only(set(_NAME.findall(text))) if channel else "", reason)
+
+
+def _only(found: Iterable[str]) -> str:
+    one, *more = [*found, ""]
+    return one if len(more) <= 1 else ""

@@ -1,0 +1,69 @@
+"""Trades of a venue that counts them up by one: their ids prove whether one is missing.
+
+Promises: a piece of trades proves that none is missing since a known one if it reaches back to the trade
+after it; a message whose ids skip some is split where they do. Pure. Called by the feed of such a venue,
+whose trackers get `follows` as their proof (`gaps.py`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from adapters.transport.gaps import Pieces
+from adapters.transport.trades import Key, TradeMemory
+from engine.events import Trade
+
+__all__ = ["Missing", "follows", "split"]
+
+
+class Missing(NamedTuple):
+    """The trades between two ids are missing, in a stream that was whole before."""
+
+    after: int
+    before: int
+
+
+def follows(memory: TradeMemory, trades: list[Trade], key: Key | None = None) -> bool:
+    """Return whether trades without a gap begin no later than the one after a known trade (default: the last).
+
+    They must reach that trade too: older ones alone prove nothing. Without a known id, see `overlaps`.
+    """
+    known = memory.last_key if key is None else key
+    if known is None or not trades:
+        return memory.overlaps(trades, key)
+    ids = [int(trade.trade_id) for trade in trades]
+    return min(ids) <= int(known[1]) + 1 and max(ids) >= int(known[1])
+
+
+def split(pieces: Pieces, memory: TradeMemory) -> tuple[Pieces, list[Missing]]:
+    """Return pieces of one instrument, split where ids are missing, and what is missing of a whole stream.
+
+    Each piece is in the order of ids. What follows a loss is joined by its tracker, which reports a gap, so
+    nothing is reported for it here.
+    """
+    whole = memory.waiting is None and not memory.resuming
+    last = _last_id(memory)
+    found: Pieces = []
+    missing: list[Missing] = []
+    for piece in pieces:
+        found.append([])
+        for trade in piece:
+            number = int(trade.trade_id)
+            if last is not None and number > last + 1:
+                found.append([])
+                if whole:
+                    missing.append(Missing(last, number))
+            found[-1].append(trade)
+            last = number if last is None else max(last, number)
+        if len(pieces) > 1:
+            last = None  # what is between two pieces is reported already
+    return found, missing
+
+
+def _last_id(memory: TradeMemory) -> int | None:
+    if memory.waiting is not None:
+        held = [int(trade.trade_id) for piece in memory.waiting for trade in piece]
+        return max(held, default=None)
+    if memory.resuming or memory.last_key is None:
+        return None
+    return int(memory.last_key[1])
