@@ -57,12 +57,10 @@ class AssetPair(msgspec.Struct, frozen=True):
 
 
 class ServerTime(msgspec.Struct, frozen=True):
-    """The venue's clock in whole seconds. `speed`, on a sandbox only, is venue seconds per real second, and
-    `nanoseconds` the exact time."""
+    """The venue's clock in whole seconds; on a sandbox also the exact time."""
 
     unixtime: Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000)]
     nanoseconds: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-    speed: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None
 
 
 class RestTrade(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,4 +1,4 @@
-"""Subscriptions: trades and the best bid and ask of every pair, and the channels that the configuration names.
+"""Subscriptions: trades and the best bid and ask of every pair, and the channels of the configuration.
 
 Owns the messages that subscribe and how their answers are matched: each request is about one symbol and has a
 number of its own, since a refusal repeats nothing else for certain. Called by `feed.py`.
@@ -37,32 +37,25 @@ _MINUTE_NS: Final = 60_000_000_000
 
 
 class Channel(NamedTuple):
-    """One subscription. `interval` is that of candles, in minutes; `depth` that of a book."""
+    """One subscription, as the answer to its request repeats it. `interval`: that of candles, in minutes."""
 
     kind: str
     name: str
     interval: int = 0
-    depth: int = 0
 
-    def subscription(self, number: int) -> Subscription:
-        """Return the subscription to it; `number` is that of its request."""
+    def subscription(self, number: int, depth: int) -> Subscription:
+        """Return the subscription to it; `number` is that of its request, `depth` that of a book."""
         members: dict[str, Any] = {"channel": self.kind, "symbol": [self.name]}
         if self.kind == "ticker":
             members["event_trigger"] = "bbo"
         if self.kind == "ohlc":
             members["interval"] = self.interval
         if self.kind == "book":
-            members["depth"] = self.depth
+            members["depth"] = depth
         end = _request("unsubscribe", members, number)
         # The newest trades come first: an overlap with the last known one proves that none is missing.
-        return Subscription(
-            self.key, _request("subscribe", {**members, "snapshot": True}, number), str(self), end
-        )
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """What the answer to the request repeats of it."""
-        return self.kind, self.name, self.interval
+        text = _request("subscribe", {**members, "snapshot": True}, number)
+        return Subscription(self, text, str(self), end)
 
     def __str__(self) -> str:
         """Return a description for error messages."""
@@ -78,7 +71,7 @@ class MarketProtocol:
 
     def __init__(self, channels: Sequence[Channel]) -> None:
         self.decode: Callable[[str | bytes], Any] = decode_or_salvage
-        self._by_number = {number: one.key for number, one in enumerate(channels, start=1)}
+        self._by_number = dict(enumerate(channels, start=1))
 
     def read_control(self, frame: Any) -> Control:
         """See `StreamProtocol`."""
@@ -93,7 +86,7 @@ class MarketProtocol:
             return None
         if frame.success and frame.result is not None:
             result = frame.result
-            return Confirmed((result.channel, result.symbol, result.interval))
+            return Confirmed(Channel(result.channel, result.symbol, result.interval))
         # Its first confirmation may have been damaged.
         if key is not None and frame.error.startswith("Already subscribed"):
             return Confirmed(key)
@@ -115,7 +108,6 @@ def share_out(
     instruments: Sequence[InstrumentListed],
     channels: Sequence[str],
     intervals: Sequence[str],
-    depth: int,
     per_connection: int,
 ) -> list[tuple[tuple[InstrumentListed, ...], tuple[Channel, ...]]]:
     """Return the instruments and channels of each connection; an instrument is never split.
@@ -124,7 +116,7 @@ def share_out(
     """
     shares: list[tuple[list[InstrumentListed], list[Channel]]] = []
     for listed in instruments:
-        own = list(_of_instrument(listed.name, channels, venue_intervals(intervals), depth))
+        own = list(_of_instrument(listed.name, channels, venue_intervals(intervals)))
         if not shares or len(shares[-1][1]) + len(own) > per_connection:
             shares.append(([], []))
         shares[-1][0].append(listed)
@@ -132,13 +124,11 @@ def share_out(
     return [(tuple(carried), tuple(own)) for carried, own in shares]
 
 
-def _of_instrument(
-    name: str, channels: Sequence[str], intervals: Sequence[str], depth: int
-) -> Iterator[Channel]:
+def _of_instrument(name: str, channels: Sequence[str], intervals: Sequence[str]) -> Iterator[Channel]:
     yield Channel("trade", name)
     yield Channel("ticker", name)
     if "book" in channels:
-        yield Channel("book", name, depth=depth)
+        yield Channel("book", name)
     if "ohlc" in channels:
         for interval in intervals:
             yield Channel("ohlc", name, interval=minutes_of(parse_interval(interval)))

@@ -11,7 +11,6 @@ from fractions import Fraction
 from functools import partial
 from typing import Final, NamedTuple
 
-from adapters.kraken.answers import ServerTime
 from adapters.kraken.channels import venue_intervals
 from adapters.kraken.feed import KrakenFeed
 from adapters.kraken.history import read_candles
@@ -50,7 +49,6 @@ _NS_PER_MS: Final = 1_000_000
 class _Clock(NamedTuple):
     """The venue's clock, our clocks when it was asked and answered, and how inexact it is."""
 
-    time: ServerTime
     venue_ns: int
     sent_ns: int
     answered_ns: int
@@ -78,7 +76,8 @@ class KrakenClient(VenueClient):
         limits = LIMITS
         if is_loopback(base_url):
             async with KrakenInfo(base_url, transport=network.http()) as info:
-                limits = LIMITS.at_speed(max(1.0, (await info.time()).speed or 1.0))
+                await info.time()
+                limits = LIMITS.at_speed(max(1.0, info.sandbox_speed or 1.0))
         return cls(base_url, depth, limits, network)
 
     async def listing(self, names: Sequence[str]) -> Listing:
@@ -86,6 +85,7 @@ class KrakenClient(VenueClient):
         async with self._info() as info:
             pairs = await info.asset_pairs()
             read = await _read_clock(info, exact=self._loopback)
+            speed = info.sandbox_speed
         self._rest_names = rest_names(pairs)
         if not names:
             if not self._loopback:
@@ -93,7 +93,6 @@ class KrakenClient(VenueClient):
                     "kraken lists hundreds of pairs; choose some with --instruments BTC/USD,ETH/USD"
                 )
             names = tuple(self._rest_names)
-        speed = read.time.speed if self._loopback else None
         if speed is None:
             self._clock = read
         venue_ns = read.venue_ns if self._loopback else read.venue_ns + SECOND_NS // 2
@@ -218,4 +217,4 @@ async def _read_clock(info: KrakenInfo, *, exact: bool) -> _Clock:
     if exact and time.nanoseconds is not None:
         venue_ns, inexact_ns = time.nanoseconds, 0
     trip_ns = answered_ns - began_ns + inexact_ns
-    return _Clock(time, venue_ns, sent_ns, answered_ns, system.readings().boot_ns, trip_ns)
+    return _Clock(venue_ns, sent_ns, answered_ns, system.readings().boot_ns, trip_ns)

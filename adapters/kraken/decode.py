@@ -124,7 +124,7 @@ class Decoder(ValueDecoder):
         return []
 
     def pieces(self, rows: Iterable[WireTrade | None], recv_ns: int) -> list[list[Trade]]:
-        """Return the valid trades of a list without a gap; each invalid one, or None, begins another piece."""
+        """Return the valid trades of a list without a gap; an invalid one, or None, begins another piece."""
         pieces: list[list[Trade]] = [[]]
         for row in rows:
             listed = None if row is None else self._by_name.get(row.symbol)
@@ -215,7 +215,7 @@ class Decoder(ValueDecoder):
 
     def rest_book(self, row: RestBook, listed: InstrumentListed, recv_ns: int) -> BookRead:
         """Return the levels of `Depth` as a book of the time of receipt. Raises VenueProtocolError."""
-        sides = [
+        bids, asks = (
             tuple(
                 (
                     positive(level.price, listed.price_scale, listed.name),
@@ -225,8 +225,8 @@ class Decoder(ValueDecoder):
                 for level in levels
             )
             for levels in (row.bids, row.asks)
-        ]
-        return BookRead(recv_ns, recv_ns, listed.instrument, *sides)
+        )
+        return BookRead(recv_ns, recv_ns, listed.instrument, bids, asks)
 
     def candle(self, row: WireCandle, recv_ns: int, purpose: str) -> CandleRead | None:
         """Return a pushed candle as an event, as if it were closed; None if it is left out.

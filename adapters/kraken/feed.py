@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from adapters.kraken.channels import MarketProtocol, share_out, venue_intervals
+from adapters.kraken.channels import Channel, MarketProtocol, share_out, venue_intervals
 from adapters.kraken.decode import Decoder, TradeTimes, verify
 from adapters.kraken.history import CANDLES_MAX, read_candles
 from adapters.kraken.info import KrakenInfo
@@ -191,12 +191,13 @@ class KrakenFeed(Feed):
 
     def key_of(self, subscription: Subscription) -> Key:
         """See `Feed.key_of`."""
-        kind, name, _ = subscription.key  # type: ignore[misc]  # made by `Channel.key`
-        return kind, name
+        channel = subscription.key
+        assert isinstance(channel, Channel), "all subscriptions of this feed are channels"
+        return channel.kind, channel.name
 
     def probes(self, stream: Stream) -> Iterable[tuple[Key, Probe]]:
         """See `Feed.probes`."""
-        channels = [self._channels[one.key] for one in stream.confirmed]
+        channels = [one.key for one in stream.confirmed if isinstance(one.key, Channel)]
         return self._probes.of(channels, stream.instruments)
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
@@ -305,15 +306,14 @@ class KrakenFeed(Feed):
         tap: Tap | None,
     ) -> None:
         """Distribute the subscriptions over as few connections as the limits allow."""
-        shares = share_out(self._instruments, channels, intervals, depth, self._limits.subscriptions_max)
-        self._channels = {one.key: one for _, own in shares for one in own}
+        shares = share_out(self._instruments, channels, intervals, self._limits.subscriptions_max)
         self.carry(
             [
                 Stream(
                     self._context,
                     self,
                     MarketProtocol(own),
-                    [one.subscription(number) for number, one in enumerate(own, start=1)],
+                    [one.subscription(number, depth) for number, one in enumerate(own, start=1)],
                     url,
                     dial or dial_url(url),
                     instruments=carried,

@@ -31,7 +31,7 @@ from adapters.kraken.answers import (
 from adapters.kraken.limits import LIMITS
 from adapters.kraken.networks import MAINNET_URL, check_base_url
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.http import HttpClient, HttpReader, Request
+from adapters.transport.http import Answer, HttpClient, HttpReader, Request
 from adapters.transport.text import clip
 from engine.clock import SECOND_NS
 from engine.errors import VenueProtocolError, VenueUnreachable
@@ -73,9 +73,7 @@ class KrakenInfo:
         self._url = check_base_url(base_url)
         self.governor = governor or Governor(LIMITS)
         self._client = HttpClient(timeout_s=timeout_s, transport=transport)
-        self._reader = HttpReader(
-            self._client, self.governor, timeout_s=timeout_s, refusal=lambda request, answer: ""
-        )
+        self._reader = HttpReader(self._client, self.governor, timeout_s=timeout_s, refusal=_refusal)
 
     async def __aenter__(self) -> KrakenInfo:
         """Return the client."""
@@ -86,6 +84,11 @@ class KrakenInfo:
     ) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    @property
+    def sandbox_speed(self) -> float | None:
+        """The speed of a sandbox's clock that answered; None for a venue."""
+        return self._client.sandbox_speed
 
     async def time(self) -> ServerTime:
         """Return the venue's clock."""
@@ -194,6 +197,11 @@ class KrakenInfo:
             return decode_answer(body, shape)
         except VenueProtocolError as error:
             raise VenueProtocolError(f"{url}: {error}") from error
+
+
+def _refusal(request: Request, answer: Answer) -> str:
+    """Return "": the venue refuses in answers with HTTP 200."""
+    return ""
 
 
 def _time_of(row: msgspec.Raw) -> int | None:

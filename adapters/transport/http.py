@@ -22,13 +22,14 @@ from typing import Any, Final, NamedTuple
 import httpx
 import trio
 
+from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.protocol import BODY_BYTES_MAX
 from adapters.transport.text import clip
 from engine.backoff import backoff_ms
 from engine.errors import VenueError, VenueProtocolError, VenueUnreachable
 
-__all__ = ["Answer", "AnswerTooLong", "HttpClient", "HttpReader", "Request"]
+__all__ = ["SPEED_HEADER", "Answer", "AnswerTooLong", "HttpClient", "HttpReader", "Request"]
 
 _TRIES_MAX: Final = 3
 _RETRY_MIN_MS: Final = 500
@@ -36,6 +37,10 @@ _RETRY_MAX_MS: Final = 10_000
 _RETRY_AFTER_S_MAX: Final = 10.0
 _TOO_MANY: Final = 429
 _BANS: Final = frozenset({403, 418})
+
+
+SPEED_HEADER: Final = "x-sandbox-speed"
+_SPEED_MAX: Final = 1e6
 
 
 class AnswerTooLong(VenueProtocolError):
@@ -70,6 +75,15 @@ class Answer(NamedTuple):
         return self.status == _TOO_MANY or self.status in _BANS
 
 
+def _speed(text: str) -> float | None:
+    """Return a speed, None for text that is none."""
+    try:
+        speed = float(text)
+    except ValueError:
+        return None
+    return speed if 0 < speed <= _SPEED_MAX else None
+
+
 @functools.cache
 def _system_trust() -> ssl.SSLContext:
     """Return the system's certificates, which take 20 ms to read: once in a process."""
@@ -91,6 +105,8 @@ class HttpClient:
         self._transport = transport
         self._trust = _system_trust()
         self._client: httpx.AsyncClient | None = None  # made by the first request, and after a close
+        # The venue's seconds per real second, said by a sandbox on this machine; None for a venue.
+        self.sandbox_speed: float | None = None
 
     async def aclose(self) -> None:
         """Close the connections; a later request opens new ones."""
@@ -102,6 +118,8 @@ class HttpClient:
         """Send a request once. Raises httpx.HTTPError, VenueProtocolError, AnswerTooLong."""
         method, url, body, headers = request
         async with self._open().stream(method, url, json=body, headers=headers) as answer:
+            if (speed := answer.headers.get(SPEED_HEADER)) and is_loopback(url):
+                self.sandbox_speed = _speed(speed)
             return Answer(answer.status_code, answer.headers, await self._read(answer, url))
 
     def _open(self) -> httpx.AsyncClient:

@@ -24,7 +24,7 @@ class Missing(NamedTuple):
 
 
 def follows(memory: TradeMemory, trades: list[Trade], key: Key | None = None) -> bool:
-    """Return whether trades without a gap begin no later than the one after a known trade (default: the last).
+    """Return whether trades without a gap begin no later than the one after a known trade, else the last.
 
     They must reach that trade too: older ones alone prove nothing. Without a known id, see `overlaps`.
     """
