@@ -22,7 +22,7 @@ from adapters.hyperliquid.salvage import decode_or_salvage
 from adapters.hyperliquid.wire import Frame
 from adapters.transport.protocol import Control, Salvaged, Subscription
 from engine.config import CHANNELS
-from engine.errors import UsageError
+from engine.errors import ConfigError, UsageError
 from engine.events import InstrumentListed
 
 __all__ = ["VENUE_INTERVALS", "Channel", "MarketProtocol", "check_channels", "share_out", "venue_intervals"]
@@ -75,7 +75,7 @@ def check_channels(channels: Sequence[str]) -> None:
     """Raise UsageError for channels that do not exist, or exclude each other."""
     for channel in channels:
         if channel not in CHANNELS:
-            raise UsageError(f"there is no channel {channel!r}; known: {', '.join(CHANNELS)}")
+            raise ConfigError(f"data.channels: {channel!r} is not one of {', '.join(CHANNELS)}")
     if "l2Book" in channels and "l2BookFast" in channels:
         raise UsageError("l2Book and l2BookFast come on one channel, mixed; choose one of them")
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from engine.clock import DAY_NS
-from engine.config.sections import CHANNELS, FEE_SCALE, MONEY_TEXT_SCALE, Config
+from engine.config.sections import FEE_SCALE, MONEY_TEXT_SCALE, Config
 from engine.config.simulated import check_simulated
 from engine.errors import ConfigError, NumberError, UsageError
 from engine.values import parse_interval, parse_scaled, parse_span, to_grid
@@ -203,11 +203,9 @@ def _check_account(config: Config) -> None:
 
 def _check_venue(config: Config) -> None:
     """Raise ConfigError for values invalid at every venue. `engine.venue.Venue.check` checks the others."""
-    choices: list[tuple[str, str, tuple[str, ...]]] = [("mode", config.mode, ("paper", "live"))]
-    choices += [("data.channels", channel, CHANNELS) for channel in config.data.channels]
-    for key, value, allowed in choices:
-        if value not in allowed:
-            raise ConfigError(f"{key}: {value!r} is not one of {', '.join(allowed)}")
+    modes = ("paper", "live")
+    if config.mode not in modes:
+        raise ConfigError(f"mode: {config.mode!r} is not one of {', '.join(modes)}")
     titles = [entry.title for entry in config.strategies]
     adopters = {} if isinstance(config.venue.adopt, bool) else config.venue.adopt
     for name, title in adopters.items():

@@ -304,7 +304,10 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     channels: Annotated[
         tuple[str, ...],
-        Meta(description="Any of `l2Book`, `l2BookFast`, `candle`, `activeAssetCtx`, `allMids`."),
+        Meta(
+            description="By the venue's names; at Hyperliquid any of `l2Book`, `l2BookFast`, `candle`, "
+            "`activeAssetCtx`, `allMids`."
+        ),
     ] = ()
     warmup_bars: Annotated[
         int,
