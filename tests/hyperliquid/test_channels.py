@@ -65,7 +65,7 @@ def test_an_acknowledgement_is_matched_with_its_request() -> None:
 def test_two_books_of_one_instrument_and_unknown_channels_are_refused() -> None:
     with pytest.raises(UsageError, match="choose one"):
         check_channels(("l2Book", "l2BookFast"))
-    with pytest.raises(UsageError, match="data.channels: 'l3' is not one of l2Book"):
+    with pytest.raises(UsageError, match=r"data\.channels: 'l3' is not one of l2Book"):
         check_channels(("l3",))
 
 
