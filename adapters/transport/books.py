@@ -17,7 +17,7 @@ and less often while it breaks again; no other book is touched. Called by a venu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -78,6 +78,7 @@ class Books:
     def take_diff(self, instrument: int, diff: Diff, recv_ns: int) -> None:
         """Take a diff of a book. The first one asks for the snapshot, if that is pulled."""
         book = self._books[instrument]
+        self._read(book, recv_ns, waited=True)
         self._settle(instrument, recv_ns, book.take_diff(diff))
         if book.waits and instrument not in self._due_at:
             self._due_at[instrument] = trio.current_time()
@@ -103,7 +104,7 @@ class Books:
                 await trio.sleep(EVERY_MS / 1000)
                 now_ns = self._context.clock.now_ns()
                 for book in self._books.values():
-                    self._read(book, now_ns)
+                    self._read(book, now_ns, waited=True)
                 now = trio.current_time()
                 for number in [number for number, due_at in self._due_at.items() if due_at <= now]:
                     self._tries[number] = self._tries.get(number, 0) + 1
@@ -158,7 +159,7 @@ class Books:
         tries: int = self._tries.get(number, 0)
         return min(_BACKOFF_S_MIN * 2.0 ** (tries - 1), _BACKOFF_S_MAX) if tries else 0.0
 
-    def _read(self, book: SyncedBook, now_ns: int) -> Any:
-        read = book.read(now_ns)
+    def _read(self, book: SyncedBook, now_ns: int, *, waited: bool = False) -> None:
+        read = book.read(now_ns, waited=waited)
         if read is not None:
             self._take(read)

@@ -322,8 +322,9 @@ class Feed(ABC):
         """See `StreamHost`."""
         for number, tracker in self._trackers.items():
             self._interrupted.setdefault(number, tracker.memory.last_ns)
-        for listed in stream.instruments:
-            self._trackers[listed.instrument].lose()
+        for channel, name in map(self.key_of, stream.subscriptions):
+            if channel == self.TRADES:
+                self._trackers[self._named[name].instrument].lose()
         self._keep_held(stream)
         self._candles.lose(listed.instrument for listed in stream.instruments)
         self._silences.unwatch(stream)

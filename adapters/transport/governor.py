@@ -43,7 +43,10 @@ CUT_MIN: Final = 0.125
 """Lower bound on the fraction of the weight budget that refusals leave."""
 
 RETRY_AFTER_S_MAX: Final = 300.0
-"""The longest `Retry-After` that is honoured."""
+"""The longest `Retry-After` that is honoured, but for a ban."""
+
+BAN_S_MAX: Final = 3 * 86_400.0
+"""The longest ban that is waited for: a request during a ban makes it longer."""
 
 WAITING_MAX: Final = 1000
 """Upper bound on tasks waiting for one resource; each holds one request."""
@@ -212,7 +215,8 @@ class Governor:
         self._cut_at = now
         if retry_after_s is not None or status != 429:
             pause_s = _PAUSES_S.get(status, MINUTE_S) if retry_after_s is None else retry_after_s
-            self._closed_until = max(self._closed_until, now + min(pause_s, RETRY_AFTER_S_MAX))
+            longest_s = BAN_S_MAX if status == 418 else RETRY_AFTER_S_MAX
+            self._closed_until = max(self._closed_until, now + min(pause_s, longest_s))
         else:
             self._cancels_until = max(self._cancels_until, now + _PAUSES_S[429])
         self._weight_queue.stir()

@@ -168,7 +168,7 @@ class HttpReader:
     """Reads from one venue. `timeout_s` bounds each try as a whole.
 
     `refusal` returns the error text for an answer that is the venue's own form of a permanent refusal, "" for
-    every other answer.
+    every other answer. `note` gets every answer, such as to take over the usage that its headers show.
     """
 
     def __init__(
@@ -178,11 +178,13 @@ class HttpReader:
         *,
         timeout_s: float,
         refusal: Callable[[Request, Answer], str],
+        note: Callable[[Answer], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._governor = governor
         self._timeout_s = timeout_s
         self._refusal = refusal
+        self._note = note
 
     async def read(self, request: Request, what: str, weight: int, priority: Priority) -> bytes:
         """Return the body of an answer, after at most three tries. Raises VenueError.
@@ -213,6 +215,7 @@ class HttpReader:
         except httpx.HTTPError as error:
             words = str(error) or type(error).__name__
             raise _Again(VenueUnreachable(f"{request.url}: cannot be reached: {words}")) from error
+        self._note(answer)
         if answer.status != 200:
             raise self._error(request, answer, what)
         return answer.body
@@ -232,7 +235,7 @@ class HttpReader:
             self._governor.refused(status, wait_s)
             return _Again(VenueUnreachable(f"{where}: too many requests (HTTP 429); wait a minute"), wait_s)
         if status in _BANS:
-            self._governor.refused(status)
+            self._governor.refused(status, answer.retry_after_s)
         if status >= 500:
             return _Again(VenueUnreachable(f"{where}: the venue has a fault (HTTP {status})"))
         return VenueProtocolError(f"{where}: refused with HTTP {status}: {clip(answer.body)}")

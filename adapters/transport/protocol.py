@@ -17,6 +17,7 @@ __all__ = [
     "UNREAD",
     "Answered",
     "Confirmed",
+    "ConfirmedAll",
     "Control",
     "Damage",
     "Leaving",
@@ -56,6 +57,12 @@ class Confirmed(NamedTuple):
     data: Any = None
 
 
+class ConfirmedAll(NamedTuple):
+    """The venue confirms the subscriptions of these keys, which one message requested."""
+
+    keys: tuple[Hashable, ...]
+
+
 class Refused(NamedTuple):
     """The venue refuses a message that we sent, with this text. `key`: its subscription, None if unknown."""
 
@@ -89,7 +96,7 @@ class Leaving(NamedTuple):
     reason: str
 
 
-Control = Confirmed | Refused | Unread | Answered | Reply | Leaving | None
+Control = Confirmed | ConfirmedAll | Refused | Unread | Answered | Reply | Leaving | None
 """The meaning of a control frame; None if there is nothing to do."""
 
 

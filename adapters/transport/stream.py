@@ -32,6 +32,7 @@ from adapters.transport.governor import BudgetSpent, Priority
 from adapters.transport.protocol import (
     Answered,
     Confirmed,
+    ConfirmedAll,
     Leaving,
     Refused,
     Reply,
@@ -96,7 +97,7 @@ class Stream:
     `tap` receives every message unchanged, with its time of receipt, before it is decoded. Subscriptions are
     sent with `priority`, and each waits at most `send_within_s` for the venue's limits. `partial`, if given,
     lets the stream go on without some of them. `venue_now_ns` is a lower bound of the venue's time, and
-    `on_answer` is called after every answer to a ping.
+    `on_answer` is called after every answer to a ping. `merge` joins messages that the venue takes as one.
 
     `message` is the message that the host handles.
     """
@@ -117,6 +118,7 @@ class Stream:
         partial: PartialHost | None = None,
         venue_now_ns: Callable[[], int] | None = None,
         on_answer: Callable[[], None] = lambda: None,
+        merge: Callable[[list[str]], list[str]] | None = None,
     ) -> None:
         self._context = context
         self._clock = context.clock
@@ -139,6 +141,7 @@ class Stream:
         self.heard_ns = 0  # the engine's time of the newest message or answer to a ping
         self._venue_now_ns = venue_now_ns or context.clock.now_ns
         self._on_answer = on_answer
+        self._merge = merge
         self._attempts = 0  # connections tried since the feed was last up
         self._partial = partial
         self._admission = Admission(self.subscriptions, self._limits)
@@ -362,10 +365,10 @@ class Stream:
 
     async def _send_all(self, texts: Iterable[str]) -> bool:
         assert self.connection is not None, "called by the connection"
+        messages = [text for text in texts if text]
         try:
-            for text in texts:
-                if text:
-                    await self.connection.send(text, within_s=self._send_within_s)
+            for text in messages if self._merge is None else self._merge(messages):
+                await self.connection.send(text, within_s=self._send_within_s)
         except BudgetSpent as error:
             self.lose(Loss(str(error)))
             return False
@@ -401,7 +404,10 @@ class Stream:
         if isinstance(control, Confirmed):
             await self._confirm(control.key, recv_ns)
             return control.data
-        if isinstance(control, Refused):
+        if isinstance(control, ConfirmedAll):
+            for key in control.keys:
+                await self._confirm(key, recv_ns)
+        elif isinstance(control, Refused):
             self._health.venue_errors += 1
             await self._refuse(control, recv_ns)
         elif isinstance(control, Answered):

@@ -158,8 +158,12 @@ class SyncedBook:
         notice, self._notice = self._notice, ""
         return notice
 
-    def read(self, now_ns: int) -> BookRead | None:
-        """Return the best levels if they changed and are due at `now_ns`; else None."""
+    def read(self, now_ns: int, *, waited: bool = False) -> BookRead | None:
+        """Return the best levels if they changed and are due at `now_ns`; else None.
+
+        `waited`: the change came before `now_ns`, so it was due once the time was over. The messages and
+        their times alone then decide which states are read, whenever this is called.
+        """
         if not self._changed or self.state == "syncing":
             return None
         if 0 <= now_ns - self._read_ns < self._every_ns:
@@ -169,7 +173,7 @@ class SyncedBook:
         if top == self._last:
             return None
         self._last = top
-        self._read_ns = now_ns
+        self._read_ns = self._read_ns + self._every_ns if waited else now_ns
         return BookRead(now_ns, self._venue_ns, self.listed.instrument, *top)
 
     def _begin(self, snapshot: Snapshot) -> None:
