@@ -1,8 +1,9 @@
 """Subscriptions of Binance: streams of each symbol, over the roots that carry them.
 
-Owns the names of streams, the requests, and how their answers are matched. Promises: requests for many streams
-are sent as one message, since a connection may send only a few each second; the venue accepts names of streams
-that do not exist without a word, so only names of its own listing are asked for. Called by `feed.py`.
+Owns the names of streams, the requests, and how their answers are matched. Promises: requests for many
+streams are sent as one message, since a connection may send only a few each second; the venue accepts names
+of streams that do not exist without a word, so only names of its own listing are asked for. Called by
+`feed.py`.
 """
 
 from __future__ import annotations

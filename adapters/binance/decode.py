@@ -1,9 +1,10 @@
 """Binance's messages as events: exact integers, nanoseconds, only instruments of the session.
 
 Validates values. A price or size that is not a plain positive decimal on the scale of its instrument is a
-VenueProtocolError; values that may be finer than a grid (volumes, marks, rates, average prices) are rounded. A
-value of an instrument that is not of the session, with an impossible time, crossed, or older than one before, is
-left out and counted. Called by `feed.py`, `history.py` and `raw.py` with the time of receipt of each message.
+VenueProtocolError; values that may be finer than a grid (volumes, marks, rates, average prices) are rounded.
+A value of an instrument that is not of the session, with an impossible time, crossed, or older than one
+before, is left out and counted. Called by `feed.py`, `history.py` and `raw.py` with the time of receipt of
+each message.
 
 The best bid and ask of spot have no time: theirs is that of receipt, and their order is that of the venue's
 update numbers.
@@ -32,7 +33,6 @@ from adapters.binance.wire import (
     RestTicker,
     RestTrade,
 )
-from adapters.transport.protocol import Damage
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.text import clip
 from adapters.transport.values import ValueDecoder, positive, rounded
@@ -235,7 +235,8 @@ class Decoder(ValueDecoder):
         )
 
     def context(self, row: MarkPrice | PremiumIndex, recv_ns: int) -> ContextRead | None:
-        """Return a context with new mark, index and rate; None if it is left out. Raises VenueProtocolError."""
+        """Return a context with new mark, index and rate; None if it is left out. Raises
+        VenueProtocolError."""
         if isinstance(row, MarkPrice):
             name, time_ms, mark, index, rate = row.s, row.E, row.p, row.i, row.r
         else:

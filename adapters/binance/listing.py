@@ -1,8 +1,8 @@
 """Binance's listing: the symbols of `exchangeInfo` as instruments, with grid and trading rules.
 
-Owns the rules of names, filters and states. Promises: only a symbol that is traded now becomes an instrument; a
-filter of an unknown type is ignored; a grid that cannot be is a VenueProtocolError. Called at start-up and by the
-gateway. Source: the venue's page "filters", 2026.
+Owns the rules of names, filters and states. Promises: only a symbol that is traded now becomes an instrument;
+a filter of an unknown type is ignored; a grid that cannot be is a VenueProtocolError. Called at start-up and
+by the gateway. Source: the venue's page "filters", 2026.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def list_instruments(
 ) -> list[InstrumentListed]:
     """Return the named symbols as instruments, in their order; all that are traded if `names` is empty.
 
-    Their numbers are 1, 2, ... . Raises UsageError for a name that is not traded, VenueProtocolError for a grid
-    that cannot be.
+    Their numbers are 1, 2, ... . Raises UsageError for a name that is not traded, VenueProtocolError for a
+    grid that cannot be.
     """
     if names:
         chosen = list(dict.fromkeys(symbol_named(market, symbols, name).symbol for name in names))

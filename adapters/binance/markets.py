@@ -3,9 +3,9 @@
 Owns what differs between the two on the wire. Promises no import of a network library. Source: the venue's
 documentation of the spot API and of USD-M futures, 2026.
 
-USD-M market data comes from two roots since 2026-03: books and best prices from `public`, everything else from
-`market`. The root without them still accepts connections, and sends nothing. Whether the test networks are split
-in the same way is not documented; the same addresses are used there.
+USD-M market data comes from two roots since 2026-03: books and best prices from `public`, everything else
+from `market`. The root without them still accepts connections, and sends nothing. Whether the test networks
+are split in the same way is not documented; the same addresses are used there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["SPOT", "USDM", "Market", "check_base_url", "websocket_root"]
 class Market(msgspec.Struct, frozen=True):
     """One market. `networks` are (HTTP address, websocket address) by the name of the network.
 
-    `api` is the beginning of the paths of REST, `roots` the roots of market data by channel ("" for all others).
+    `api` is the beginning of the paths of REST, `roots` those of market data by channel ("": all others).
     `weights` are those of requests by their path behind `api`; `depth_levels` is how many levels of a side a
     snapshot is asked for, `klines_max` how many candles an answer has.
     """

@@ -2,9 +2,9 @@
 
 Owns reading over HTTP. Promises: every answer is bounded in time and size, and every failure is
 VenueUnreachable (no answer) or VenueProtocolError (an answer that cannot be used) with the address in it
-(`adapters/transport/http.py`). Every try waits for its weight in the budget of the `Governor`, which takes over
-the weight that the venue itself counts (X-MBX-USED-WEIGHT-1M), honours `Retry-After` of 429 and 418. Called at
-start-up, by the feed and by backfills.
+(`adapters/transport/http.py`). Every try waits for its weight in the budget of the `Governor`, which takes
+over the weight that the venue itself counts (X-MBX-USED-WEIGHT-1M), honours `Retry-After` of 429 and 418.
+Called at start-up, by the feed and by backfills.
 """
 
 from __future__ import annotations
@@ -188,9 +188,9 @@ class BinanceRest:
             self.governor.note_weight(int(used))
 
 
-def _readable(rows: list[msgspec.Raw], shape: type[_Body], odd: Odd) -> list[_Body]:
+def _readable(rows: list[msgspec.Raw], shape: Any, odd: Odd) -> list[Any]:
     """Return the rows that have the shape; pass the others to `odd`."""
-    readable: list[_Body] = []
+    readable: list[Any] = []
     for row in rows:
         try:
             readable.append(decode_body(bytes(row), shape))

@@ -1,8 +1,8 @@
 """A damaged message of Binance, attributed to a channel and an instrument.
 
-Every event is about one symbol, so a damaged message is left out as a whole. Promises: it is attributed to the
-channel and the symbol that the stream's name has, if that is whole; otherwise both are unknown, and the feed
-doubts everything of the connection. Called by the decoder of the stream (`channels.py`) and by `raw.py`.
+Every event is about one symbol, so a damaged message is left out as a whole. Promises: it is attributed to
+the channel and the symbol that the stream's name has, if that is whole; otherwise both are unknown, and the
+feed doubts everything of the connection. Called by the decoder of the stream (`channels.py`) and by `raw.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _SYMBOL: Final = re.compile(r'"(?:s|symbol)"\s*:\s*"([^"\\]{1,64})"')
 def decode_or_salvage(message: str | bytes, names: Collection[str]) -> Frame | Reply | Salvaged | None:
     """Return one websocket message, or what is damaged of it. `names` are the symbols of the session.
 
-    A message whose event is about another symbol than its stream, or whose stream is not known though it names
-    a symbol of the session, counts as damaged: either may be.
+    A message whose event is about another symbol than its stream, or whose stream is not known though it
+    names a symbol of the session, counts as damaged: either may be.
     """
     try:
         frame = decode_message(message)

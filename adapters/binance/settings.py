@@ -16,6 +16,7 @@ from engine.venue import Settings
 __all__ = ["NETWORKS", "BinanceSettings", "check_settings"]
 
 NETWORKS: Final = ("mainnet", "testnet", "demo", "sandbox")
+TRADES: Final = ("aggregate", "raw")
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -38,12 +39,17 @@ class BinanceSettings(Settings, frozen=True, forbid_unknown_fields=True):
         str, Meta(description="Without `key_file`: the environment variable that holds the same.")
     ] = "RETAPE_BINANCE_KEY"
     key_ring: Annotated[str, Meta(description="Without either: the entry in the desktop's keyring.")] = ""
+    trades: Annotated[
+        str, Meta(description='"aggregate", or "raw" for every single trade (more messages, dearer gaps).')
+    ] = "aggregate"
 
 
 def check_settings(settings: BinanceSettings, section: str) -> None:
     """Raise ConfigError for a network or an account that cannot be."""
     if settings.network not in NETWORKS:
         raise ConfigError(f"{section}.network: {settings.network!r} is not one of {', '.join(NETWORKS)}")
+    if settings.trades not in TRADES:
+        raise ConfigError(f"{section}.trades: {settings.trades!r} is not one of {', '.join(TRADES)}")
     if settings.account and not _ACCOUNT.fullmatch(settings.account):
         raise ConfigError(
             f"{section}.account: {settings.account[:50]!r} is not a name of at most 40 letters, digits, _ . -"

@@ -1,12 +1,13 @@
 """The shapes of Binance's market data, and the decoder of its streams.
 
-Owns the shapes of combined streams and of the answers of REST. Promises: bytes are decoded to one of the shapes
-or raise VenueProtocolError, and nothing else; members that are not known are ignored, since the venue adds some
-without notice; required members must exist with the right type; text, lists and whole messages have a bound.
-Called by `decode.py`, `rest.py` and `salvage.py`. Prices and sizes stay decimal text here, times milliseconds.
+Owns the shapes of combined streams and of the answers of REST. Promises: bytes are decoded to one of the
+shapes or raise VenueProtocolError, and nothing else; members that are not known are ignored, since the venue
+adds some without notice; required members must exist with the right type; text, lists and whole messages have
+a bound. Called by `decode.py`, `rest.py` and `salvage.py`. Prices and sizes stay decimal text here, times
+milliseconds.
 
-A message of a combined stream is {"stream": NAME, "data": EVENT}. The name tells what the event is, since some
-events name neither their type nor their symbol.
+A message of a combined stream is {"stream": NAME, "data": EVENT}. The name tells what the event is, since
+some events name neither their type nor their symbol.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ __all__ = [
     "RawTrade",
     "Reply",
     "RestAggTrade",
-    "RestTrade",
     "RestTicker",
+    "RestTrade",
     "ServerTime",
     "Shutdown",
     "decode_body",
@@ -68,7 +69,8 @@ _Levels = Annotated[list[tuple[Number, Number]], msgspec.Meta(max_length=50_000)
 
 
 class AggTrade(msgspec.Struct, frozen=True, gc=False):
-    """`aggTrade`: the trades of one taker order at one price. `m`: the buyer was the maker, so the taker sold."""
+    """`aggTrade`: the trades of one taker order at one price. `m`: the buyer was the maker, so the taker
+    sold."""
 
     s: Name
     a: Id
@@ -219,8 +221,8 @@ SHAPES: Final[dict[str, Any]] = {
     "openInterest": OpenInterest,
     "serverShutdown": Shutdown,
 }
-"""The events by kind. Of these `depthSnapshot` and `openInterest` are answers of REST, which a recording of raw
-messages holds as if a stream had sent them."""
+"""The events by kind. Of these `depthSnapshot` and `openInterest` are answers of REST, which a recording of
+raw messages holds as if a stream had sent them."""
 
 _DECODERS: Final = {kind: msgspec.json.Decoder(shape).decode for kind, shape in SHAPES.items()}
 
@@ -233,7 +235,7 @@ class _Error(msgspec.Struct, frozen=True):
 class _Message(msgspec.Struct, frozen=True):
     stream: str | None = None
     data: msgspec.Raw | None = None
-    id: int | str | None | msgspec.UnsetType = msgspec.UNSET
+    id: int | str | msgspec.UnsetType | None = msgspec.UNSET
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: _Error | None = None
     code: int | None = None
@@ -291,7 +293,8 @@ def _unnamed(found: _Message, text: str) -> Frame | Reply | None:
 KlineRow = tuple[
     Int64 | Number, Number, Number, Number, Number, Number, Int64, Number, Id, Number, Number, Any
 ]
-"""Open ms (text in some answers), open, high, low, close, volume, last ms, quote volume, trades, taker volumes."""
+"""Open ms (text in some answers), open, high, low, close, volume, last ms, quote volume, trades, taker
+volumes."""
 
 
 class ServerTime(msgspec.Struct, frozen=True, rename="camel"):

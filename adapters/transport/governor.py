@@ -1,6 +1,6 @@
 """Rate limits of a venue for one IP address, counted for all connections and requests together.
 
-Counts everything a venue limits: REST weight, messages and new connections within a time; open
+Counts everything a venue limits: REST weight, orders, messages and new connections within a time; open
 connections, subscriptions and posts in flight. The numbers are data of each venue (`Limits`). Promises: no
 span of time holds more than its rate allows; a fifth of weight, messages and posts is kept for cancels and
 exits;
@@ -77,7 +77,10 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """A venue's limits for one IP address. `connections` are new ones."""
+    """A venue's limits for one IP address. `connections` are new ones.
+
+    `orders` are those of an account's orders, each within its own time; () where the venue has none.
+    """
 
     weight: Rate
     messages: Rate
@@ -85,6 +88,7 @@ class Limits(msgspec.Struct, frozen=True):
     connections_open: int
     subscriptions: int
     posts_in_flight: int
+    orders: tuple[Rate, ...] = ()
 
     def at_speed(self, speed: float) -> Limits:
         """Return the limits of a sandbox whose time runs `speed` times as fast."""
@@ -96,7 +100,8 @@ class Limits(msgspec.Struct, frozen=True):
                 ("connections", self.connections),
             )
         }
-        return msgspec.structs.replace(self, **faster)
+        orders = tuple(Rate(int(rate.amount * speed), rate.per_s) for rate in self.orders)
+        return msgspec.structs.replace(self, **faster, orders=orders)
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -132,6 +137,7 @@ class Governor:
         self._weight = _Window(limits.weight.per_s)
         self._messages = _Window(limits.messages.per_s)
         self._new_connections = _Window(limits.connections.per_s)
+        self._orders = tuple(_Window(rate.per_s) for rate in limits.orders)
         self._open = 0
         self._subscriptions = 0
         self._posts = 0
@@ -139,6 +145,7 @@ class Governor:
         self._message_queue = _Queue("messages per minute")
         self._connection_queue = _Queue("connections")
         self._post_queue = _Queue("posts in flight")
+        self._order_queue = _Queue("orders")
         self._refusals = 0
         self._cut = 1.0
         self._cut_at = -math.inf
@@ -153,6 +160,22 @@ class Governor:
     def charge(self, weight: int) -> None:
         """Count additional weight, such as that of an answer's rows."""
         self._weight.add(weight)
+
+    def note_weight(self, used: int) -> None:
+        """Take over the weight that the venue says is used, if it counts more than we do."""
+        self._weight.add(max(0, used - self._weight.used()))
+
+    async def order(self, priority: Priority, within_s: float = 120.0) -> None:
+        """Wait until one more order may be sent, and count it. Raises BudgetSpent."""
+        await self._order_queue.wait(priority, lambda: self._orders_in(priority), within_s)
+        for window in self._orders:
+            window.add(1)
+
+    def note_orders(self, used: int, per_s: int) -> None:
+        """Take over the number of orders within `per_s` that the venue counts, if it is more than ours."""
+        for rate, window in zip(self.limits.orders, self._orders, strict=True):
+            if rate.per_s == per_s:
+                window.add(max(0, used - window.used()))
 
     async def message(self, priority: Priority = Priority.MARKET, within_s: float = 120.0) -> None:
         """Wait until one websocket message may be sent, and count it. Raises BudgetSpent."""
@@ -223,7 +246,13 @@ class Governor:
 
     def budget(self) -> Budget:
         """Return the current usage."""
-        queues = (self._weight_queue, self._message_queue, self._connection_queue, self._post_queue)
+        queues = (
+            self._weight_queue,
+            self._message_queue,
+            self._connection_queue,
+            self._post_queue,
+            self._order_queue,
+        )
         paused_s = max(0.0, max(self._closed_until, self._cancels_until) - trio.current_time())
         return Budget(
             weight=self._weight.used(),
@@ -254,6 +283,10 @@ class Governor:
         room_s = self._weight.room_in(weight, limit)
         # A reduced budget grows every minute, possibly before entries leave the window.
         return min(room_s, MINUTE_S) if self._factor() < 1 else room_s
+
+    def _orders_in(self, priority: Priority) -> float:
+        rates = zip(self.limits.orders, self._orders, strict=True)
+        return max((window.room_in(1, _share(rate.amount, priority)) for rate, window in rates), default=0.0)
 
     def _connection_in(self) -> float:
         if self._open >= self.limits.connections_open:
