@@ -17,7 +17,15 @@ import msgspec
 from adapters.binance.markets import Market
 from adapters.binance.salvage import decode_or_salvage
 from adapters.binance.wire import MESSAGE_BYTES_MAX, Frame, Reply
-from adapters.transport.protocol import UNREAD, ConfirmedAll, Control, Refused, Salvaged, Subscription
+from adapters.transport.protocol import (
+    UNREAD,
+    ConfirmedAll,
+    Control,
+    Leaving,
+    Refused,
+    Salvaged,
+    Subscription,
+)
 from engine.errors import UsageError
 from engine.events import InstrumentListed
 
@@ -63,12 +71,16 @@ class _Unread(NamedTuple):
     """A message that is not market data and not an answer."""
 
 
+class _Shutdown(NamedTuple):
+    """The venue announces that it closes the connection."""
+
+
 class MarketProtocol:
     """The stream of `channels`. See `adapters.transport.protocol.StreamProtocol`."""
 
     ping: Final = ""
     message_bytes_max: Final = MESSAGE_BYTES_MAX
-    controls: Final = frozenset[type]({Reply, _Unread})
+    controls: Final = frozenset[type]({Reply, _Unread, _Shutdown})
 
     def __init__(self, channels: Sequence[Channel]) -> None:
         self._by_stream = {one.stream: one for one in channels}
@@ -77,9 +89,11 @@ class MarketProtocol:
         # What each request asked for that has no answer yet; at most as many as one connection sends.
         self._asked: dict[int, tuple[Channel, ...]] = {}
 
-    def decode(self, message: str | bytes) -> Frame | Reply | Salvaged | _Unread:
+    def decode(self, message: str | bytes) -> Frame | Reply | Salvaged | _Unread | _Shutdown:
         """See `StreamProtocol`."""
         found = decode_or_salvage(message, self._names)
+        if isinstance(found, Frame) and found.kind == "serverShutdown":
+            return _Shutdown()
         return _Unread() if found is None else found
 
     def merge(self, messages: list[str]) -> list[str]:
@@ -96,6 +110,8 @@ class MarketProtocol:
 
     def read_control(self, frame: Any) -> Control:
         """See `StreamProtocol`."""
+        if isinstance(frame, _Shutdown):
+            return Leaving("the venue announces that this server shuts down")
         if not isinstance(frame, Reply):
             return UNREAD
         asked = self._asked.pop(frame.id, ()) if isinstance(frame.id, int) else ()

@@ -12,6 +12,7 @@ update numbers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -56,6 +57,7 @@ NS_PER_MS: Final = 1_000_000
 CONTEXT_SCALE: Final = 12
 """Decimal places of contexts and rates: a rate of 8 decimals for 8 hours is exact for one."""
 
+_PLAIN: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 _SIDES: Final = {"BUY": BUY, "SELL": SELL}
 
 
@@ -157,14 +159,31 @@ class Decoder(ValueDecoder):
             return None
         if row.u < row.U:
             raise VenueProtocolError(f"{clip(row.s)}: a diff from update {row.U} to {row.u} is invalid")
-        bids, asks = _levels(listed, row.b), _levels(listed, row.a)
+        bids, asks = self._levels(listed, row.b), self._levels(listed, row.a)
         return listed, Diff(row.U, row.u, bids, asks, venue_ns, row.pu)
 
     def snapshot(self, listed: InstrumentListed, row: DepthSnapshot, levels_max: int) -> Snapshot:
         """Return a snapshot of a book that was asked for with `levels_max`. Raises VenueProtocolError."""
-        bids, asks = _levels(listed, row.bids), _levels(listed, row.asks)
-        whole = max(len(bids), len(asks)) < levels_max
+        bids, asks = self._levels(listed, row.bids), self._levels(listed, row.asks)
+        whole = max(len(row.bids), len(row.asks)) < levels_max
         return Snapshot(row.last_update_id, bids, asks, row.E * NS_PER_MS, whole)
+
+    def _levels(self, listed: InstrumentListed, rows: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+        """Return levels. One between two steps of the price, from before the step became coarser, is left
+        out."""
+        levels = []
+        for price, size in rows:
+            try:
+                level = parse_scaled(price, listed.price_scale), parse_scaled(size, listed.size_scale)
+            except NumberError as error:
+                if not _PLAIN.fullmatch(price) or not _PLAIN.fullmatch(size):
+                    raise VenueProtocolError(f"{clip(listed.name)}: {error}") from error
+                self.dropped["grid"] += 1
+                continue
+            if not level[0]:
+                raise VenueProtocolError(f"{clip(listed.name)}: {clip(price)} is no price of a level")
+            levels.append(level)
+        return levels
 
     def candle(self, row: Kline, recv_ns: int, purpose: str) -> CandleRead | None:
         """Return a pushed candle, as if it were closed; None if it is left out. Raises VenueProtocolError."""
@@ -307,14 +326,3 @@ def _level(listed: InstrumentListed, price: str, size: str) -> tuple[int, int]:
     if not price.strip("0.") or not size.strip("0."):
         return 0, 0
     return positive(price, listed.price_scale, listed.name), positive(size, listed.size_scale, listed.name)
-
-
-def _levels(listed: InstrumentListed, rows: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
-    name, price_scale, size_scale = listed.name, listed.price_scale, listed.size_scale
-    levels = []
-    for price, size in rows:
-        try:
-            levels.append((positive(price, price_scale, name), parse_scaled(size, size_scale)))
-        except NumberError as error:
-            raise VenueProtocolError(f"{clip(name)}: {error}") from error
-    return levels

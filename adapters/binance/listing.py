@@ -20,7 +20,7 @@ from adapters.binance.wire import Millis, Name, Number
 from adapters.transport.text import clip
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import InstrumentListed
-from engine.values import format_scaled, parse_scaled
+from engine.values import format_scaled, parse_scaled, to_grid
 
 __all__ = ["ExchangeInfo", "Filter", "Symbol", "list_instruments", "symbol_named"]
 
@@ -29,6 +29,8 @@ _PERPETUAL: Final = ("PERPETUAL", "TRADIFI_PERPETUAL")
 _SHOWN: Final = 8
 _SCALE_MAX: Final = 18
 _FAR_MAX: Final = 1000
+
+Decimals = Annotated[int, msgspec.Meta(ge=0, le=_SCALE_MAX)]
 
 
 class Filter(msgspec.Struct, frozen=True, rename="camel"):
@@ -46,13 +48,21 @@ class Filter(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Symbol(msgspec.Struct, frozen=True, rename="camel"):
-    """One symbol of `exchangeInfo`. `contract_type` is "" for spot."""
+    """One symbol of `exchangeInfo`. `contract_type` is "" for spot.
+
+    `base_asset_precision` (spot), `price_precision` and `quantity_precision` (USD-M) are the most decimals
+    that numbers have. Orders from before a step became coarser stay in the book, with sizes finer than the
+    step.
+    """
 
     symbol: Name
     status: str = ""
     base_asset: str = ""
     quote_asset: str = ""
     contract_type: str = ""
+    base_asset_precision: Decimals = 0
+    price_precision: Decimals = 0
+    quantity_precision: Decimals = 0
     filters: Annotated[list[Filter], msgspec.Meta(max_length=100)] = []
 
 
@@ -108,18 +118,19 @@ def _instrument(market: Market, one: Symbol, number: int, hours: int) -> Instrum
     filters = {found.filter_type: found for found in one.filters}
     price = filters.get("PRICE_FILTER", Filter("PRICE_FILTER"))
     size = filters.get("LOT_SIZE", Filter("LOT_SIZE"))
-    price_scale, price_step = _grid(one.symbol, "tickSize", price.tick_size)
-    size_scale, size_step = _grid(one.symbol, "stepSize", size.step_size)
-    least = filters.get("NOTIONAL", filters.get("MIN_NOTIONAL"))
-    whole = _exact(one.symbol, size.max_qty, size_scale)
-    by_market = _exact(one.symbol, filters.get("MARKET_LOT_SIZE", size).max_qty, size_scale)
     spot = market.kind == "spot"
+    price_scale, price_step = _grid(one.symbol, "tickSize", price.tick_size, one.price_precision)
+    finest = one.base_asset_precision if spot else one.quantity_precision
+    size_scale, size_step = _grid(one.symbol, "stepSize", size.step_size, finest)
+    least = filters.get("NOTIONAL", filters.get("MIN_NOTIONAL"))
+    largest = (size.max_qty, filters.get("MARKET_LOT_SIZE", size).max_qty)
+    size_max = [_rounded_down(text, size_scale, size_step) for text in largest]
     rules = replace(
         SPOT_MARKET if spot else PERP,
         base=one.base_asset,
         quote=one.quote_asset,
         value_min=_value_min(one.symbol, least),
-        size_max=min((found for found in (whole, by_market) if found), default=0),
+        size_max=min((found for found in size_max if found), default=0),
         far_percent=_far_percent(one.symbol, filters) if spot else 0,
         **({} if spot else {"funding_s": hours * 3600}),
     )
@@ -140,10 +151,10 @@ def _instrument(market: Market, one: Symbol, number: int, hours: int) -> Instrum
     )
 
 
-def _grid(symbol: str, what: str, text: str) -> tuple[int, int]:
-    """Return scale and step of a grid: 0.00500000 is 3 and 5."""
+def _grid(symbol: str, what: str, text: str, scale_min: int) -> tuple[int, int]:
+    """Return scale and step of a grid: 0.00500000 is 3 and 5, or 4 and 50 with four decimals at least."""
     digits = text.partition(".")[2].rstrip("0")
-    scale = len(digits)
+    scale = max(len(digits), scale_min)
     step = _exact(symbol, text, scale) if scale <= _SCALE_MAX else 0
     if not step:
         raise VenueProtocolError(f"{clip(symbol)}: {what} {clip(text)} is no step of a grid")
@@ -157,16 +168,24 @@ def _exact(symbol: str, text: str, scale: int) -> int:
         raise VenueProtocolError(f"{clip(symbol)}: {error}") from error
 
 
+def _rounded_down(text: str, scale: int, step: int) -> int:
+    """Return a largest size on the grid; 0, no bound, for one that cannot be an order anyway."""
+    try:
+        return to_grid(text, scale=scale, step=step)
+    except NumberError:
+        return 0
+
+
 def _value_min(symbol: str, least: Filter | None) -> str:
     """Return the smallest value of an order as plain text. USD-M calls the member `notional`."""
     if least is None:
         return "0"
-    text = least.min_notional if parse_or_zero(least.min_notional) else least.notional
+    text = least.min_notional if _is_set(least.min_notional) else least.notional
     scale = len(text.partition(".")[2])
     return format_scaled(_exact(symbol, text, scale), scale).rstrip("0").rstrip(".") if scale else text
 
 
-def parse_or_zero(text: str) -> bool:
+def _is_set(text: str) -> bool:
     """Return whether a text is a number above zero."""
     return bool(text.strip("0."))
 

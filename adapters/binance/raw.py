@@ -26,13 +26,14 @@ class BinanceRawDecoder:
     """See `engine.venue.RawDecoder`. Candles are returned even while they are open."""
 
     def __init__(self, market: Market, instruments: Sequence[InstrumentListed]) -> None:
-        self._market = market # Whether single or aggregate trades were read is in the messages; the number of
-        trades is not compared. self._decoder = Decoder(instruments, counts=False) self._counted =
-        Decoder(instruments, counts=True) self._raw_trades = False self._named = {listed.name: listed for
-        listed in instruments} self._books = {
-            listed.instrument: SyncedBook(listed, sequence_rule(market), pulled=True) for listed in
-            instruments
-        }
+        self._market = market
+        # The messages show whether single or aggregate trades were read, and so what candles count.
+        self._decoder = Decoder(instruments, counts=False)
+        self._counted = Decoder(instruments, counts=True)
+        self._raw_trades = False
+        self._named = {listed.name: listed for listed in instruments}
+        rule = sequence_rule(market)
+        self._books = {one.instrument: SyncedBook(one, rule, pulled=True) for one in instruments}
 
     def decode(self, message: str | bytes, recv_ns: int) -> Sequence[Event]:
         """See `engine.venue.RawDecoder`."""

@@ -9,6 +9,7 @@ Called at start-up, by the feed and by backfills.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -50,6 +51,7 @@ TRADES_MAX: Final = 1000
 """Trades of one answer."""
 
 _RATES_MAX: Final = 1000
+_SPEED: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -72,6 +74,7 @@ class BinanceRest:
         self.market = market
         self.base_url = check_base_url(market, base_url)
         self.loopback = is_loopback(self.base_url)
+        self.speed: float | None = None  # venue seconds per real second, which a sandbox states
         self.governor = governor or Governor(market.limits)
         # The listing of all symbols is several times as long as any other answer.
         self._client = HttpClient(timeout_s=timeout_s, transport=transport, body_bytes_max=4 * BODY_BYTES_MAX)
@@ -186,6 +189,9 @@ class BinanceRest:
         used = answer.headers.get("x-mbx-used-weight-1m", "")
         if used.isascii() and used.isdigit() and len(used) < 8:
             self.governor.note_weight(int(used))
+        speed = answer.headers.get("x-sandbox-speed", "")
+        if self.loopback and _SPEED.fullmatch(speed):
+            self.speed = float(speed)
 
 
 def _readable(rows: list[msgspec.Raw], shape: Any, odd: Odd) -> list[Any]:

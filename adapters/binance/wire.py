@@ -234,9 +234,9 @@ class _Error(msgspec.Struct, frozen=True):
 
 class _Message(msgspec.Struct, frozen=True):
     stream: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
     id: int | str | msgspec.UnsetType | None = msgspec.UNSET
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw = msgspec.Raw()
     error: _Error | None = None
     code: int | None = None
     msg: str = ""
@@ -268,7 +268,7 @@ def decode_message(message: str | bytes) -> Frame | Reply | None:
         decode = _DECODERS.get(kind)
         if decode is None:
             return None
-        if found.data is None:
+        if not found.data:
             raise VenueProtocolError(f"no data in {clip(message)}")
         return Frame(kind, symbol, decode(found.data))
     except BROKEN as error:
@@ -283,7 +283,7 @@ def _unnamed(found: _Message, text: str) -> Frame | Reply | None:
     identity = None if found.id is msgspec.UNSET else found.id
     if failure is not None:
         return Reply(identity, f"{failure.code} {clip(failure.msg)}")
-    if found.id is not msgspec.UNSET and found.result is not msgspec.UNSET:
+    if found.id is not msgspec.UNSET and found.result:
         return Reply(identity)
     raise VenueProtocolError(f"no stream is named in {clip(text)}")
 
@@ -298,10 +298,9 @@ volumes."""
 
 
 class ServerTime(msgspec.Struct, frozen=True, rename="camel"):
-    """The venue's clock in ms. `speed`, on the sandbox only, is venue seconds per real second."""
+    """The venue's clock in ms."""
 
     server_time: Millis
-    speed: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None
 
 
 class RestAggTrade(msgspec.Struct, frozen=True, gc=False):

@@ -3,7 +3,8 @@
 Owns the books of a channel and the requests for their snapshots. Promises: `BookRead` is emitted only for a
 book that is in step, when its best levels changed, at most every `EVERY_MS`; a book that breaks is a
 `FeedDamaged` of its instrument with the reason, and gets a new snapshot, at once the first time and then less
-and less often while it breaks again; no other book is touched. Called by a venue's feed:
+and less often while it breaks again; no other book is touched. A book whose best levels come near the end of
+its snapshot gets a newer one without a break. Called by a venue's feed:
 
     feed.stream_up      -> books.expect(instruments)           pushed snapshots are due from now on
     snapshot, diff      -> books.take_snapshot, books.take_diff
@@ -61,6 +62,7 @@ class Books:
         self._due_at: dict[int, float] = {}  # trio's clock: when to ask for the snapshot of a book
         self._tries: dict[int, int] = {}  # requests since the book was in step for long
         self._good_at: dict[int, float] = {}
+        self._refreshed_at: dict[int, float] = {}  # when a newer snapshot of a book in step was asked for
         self._asking = trio.CapacityLimiter(_AT_ONCE)
         self.breaks = 0
 
@@ -106,6 +108,11 @@ class Books:
                 for book in self._books.values():
                     self._read(book, now_ns, waited=True)
                 now = trio.current_time()
+                for number, book in self._books.items():
+                    if book.thin and now - self._refreshed_at.get(number, -_SNAPSHOT_S) >= _SNAPSHOT_S:
+                        self._refreshed_at[number] = now
+                        book.refresh()
+                        nursery.start_soon(self._request, number)
                 for number in [number for number, due_at in self._due_at.items() if due_at <= now]:
                     self._tries[number] = self._tries.get(number, 0) + 1
                     self._due_at[number] = now + max(_SNAPSHOT_S, self._backoff_s(number))
@@ -120,7 +127,7 @@ class Books:
     async def _request(self, number: int) -> None:
         book = self._books[number]
         async with self._asking:
-            if book.state != "syncing":
+            if book.state != "syncing" and not book.thin:
                 return
             try:
                 with trio.fail_after(_SNAPSHOT_S):
@@ -128,7 +135,8 @@ class Books:
             except (VenueError, trio.TooSlowError) as error:
                 reason = str(error) or f"no answer in {_SNAPSHOT_S:g} s"
                 self._note(self._channel, number, f"its snapshot cannot be read: {reason}")
-                self._due_at[number] = trio.current_time() + self._backoff_s(number)
+                if book.state == "syncing":
+                    self._due_at[number] = trio.current_time() + self._backoff_s(number)
                 return
         if snapshot is not None:
             self.take_snapshot(number, snapshot, self._context.clock.now_ns())

@@ -6,7 +6,7 @@ though the venue's checksum never matched).
     syncing -> snapshot joined with diffs -> good -> a diff is missing, or the checksum fails -> syncing
 
 Promises: a book is read only in step; a missing diff, a wrong checksum, a book that a diff leaves crossed, or
-one of which too few levels are known, breaks it, with the reason; memory is bounded; the same messages at the
+one of which no level is known, breaks it, with the reason; memory is bounded; the same messages at the
 same times give the same reads. No I/O, no clock. Called by `books.py`, and by decoders of recorded messages.
 
 A venue's snapshot is *pulled* (an answer to a request, while diffs wait for it) or *pushed* (the first
@@ -34,6 +34,9 @@ EVERY_MS: Final = 100
 _DIFFS_MAX: Final = 2_000
 _DIFF_LEVELS_MAX: Final = 100_000
 _FAILURES_MAX: Final = 3
+
+_THIN: Final = 4
+"""A book of which fewer than so many times the levels that are read are known needs a new snapshot."""
 
 Verify = Callable[[OrderBook, object], bool]
 """Whether the venue's checksum is that of the book."""
@@ -67,6 +70,9 @@ class SyncedBook:
         # Diffs that wait for a snapshot: of a pulled one only.
         self._waiting: deque[Diff] = deque()
         self._waiting_levels = 0
+        # A newer snapshot of a book in step is asked for: diffs are kept for it, and it for the next diffs.
+        self._refreshing = False
+        self._fresh: Snapshot | None = None
         self._venue_ns = 0
         self._crossed = False  # by a snapshot: the venue's own state
         self._matched = False
@@ -82,12 +88,24 @@ class SyncedBook:
         """Whether diffs wait for a snapshot."""
         return bool(self._waiting)
 
+    @property
+    def thin(self) -> bool:
+        """Whether a book in step should get a new snapshot: the market moved to where the last one ended."""
+        return self.pulled and self.state != "syncing" and not self._book.knows(_THIN * self._levels)
+
+    def refresh(self) -> None:
+        """Keep the diffs from now on for a new snapshot, which replaces the levels and not the state."""
+        self._refreshing = True
+
     def take_snapshot(self, snapshot: Snapshot) -> str:
         """Replace the book. Return why it cannot be used, "" if it can, or waits for its first diff.
 
-        A pulled snapshot of a book that is in step is left out.
+        A pulled snapshot of a book that is in step is left out, unless `refresh` was called.
         """
         if self.pulled and self.state != "syncing":
+            if self._refreshing:
+                self._fresh = snapshot
+                self._take_fresh()
             return ""
         self._begin(snapshot)
         if self._fails(snapshot.check):
@@ -128,6 +146,9 @@ class SyncedBook:
             return reason
         self._book.apply(diff.bids, diff.asks)
         self._at = diff.last
+        if self._refreshing:
+            self._keep(diff)
+            self._take_fresh()
         self._venue_ns = diff.venue_ns
         self._changed = True
         if self._fails(diff.check):
@@ -137,8 +158,8 @@ class SyncedBook:
                 return self.lose("the best bid is not below the best ask")
         else:
             self._crossed = False
-        if not self._book.knows(self._levels):
-            return self.lose(f"fewer than {self._levels} levels are known")
+        if not self._book.knows(1):
+            return self.lose("no level of a side is known")
         if joining:
             self._become_good()
         return ""
@@ -147,8 +168,7 @@ class SyncedBook:
         """Leave the book out of step until the next snapshot. Return the reason."""
         self.state = "syncing"
         self._joining = False
-        self._waiting.clear()
-        self._waiting_levels = 0
+        self._end_refresh()
         self._changed = False
         self._last = None
         return reason
@@ -175,6 +195,34 @@ class SyncedBook:
         self._last = top
         self._read_ns = self._read_ns + self._every_ns if waited else now_ns
         return BookRead(now_ns, self._venue_ns, self.listed.instrument, *top)
+
+    def _take_fresh(self) -> None:
+        """Replace the levels by a newer snapshot once the diffs since then are all here."""
+        if self._fresh is None or self._fresh.last > self._at:
+            return
+        at = self._fresh.last
+        newer: list[Diff] = []
+        for diff in self._waiting:
+            fit = (self._rule.follows if newer else self._rule.joins)(at, diff)
+            if fit is Fit.NEXT:
+                newer.append(diff)
+                at = diff.last
+            elif fit is Fit.MISSING:
+                break
+        if at == self._at:
+            self._book.replace(self._fresh.bids, self._fresh.asks, whole=self._fresh.whole)
+            for diff in newer:
+                self._book.apply(diff.bids, diff.asks)
+            self._changed = True
+            self._end_refresh()
+        else:
+            self._fresh = None  # it is older than the diffs that were kept: another one is asked for
+
+    def _end_refresh(self) -> None:
+        self._refreshing = False
+        self._fresh = None
+        self._waiting.clear()
+        self._waiting_levels = 0
 
     def _begin(self, snapshot: Snapshot) -> None:
         self._book.replace(snapshot.bids, snapshot.asks, whole=snapshot.whole)

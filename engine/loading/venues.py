@@ -24,6 +24,8 @@ VENUES: Final = {
     "sandbox": "adapters.sandbox.venue:SandboxVenue",
     "hyperliquid": "adapters.hyperliquid.venue:HyperliquidVenue",
     "kraken": "adapters.kraken.venue:KrakenVenue",
+    "binance": "adapters.binance.venue:BinanceVenue",
+    "binance-usdm": "adapters.binance.venue:BinanceUsdmVenue",
 }
 """The venues of this project: module:Class by name."""
 

@@ -343,3 +343,49 @@ async def test_a_lost_connection_leaves_its_books_out_of_step_without_a_report(a
     venue.books.take_diff(1, Diff(12, 12, ((2, 1),), (), 5), 10**9)
     assert len(venue.reads) == 1
     assert not venue.notes
+
+
+def _moving_market(steps: int) -> tuple[list[tuple[dict[int, int], dict[int, int]]], list[Diff]]:
+    """A market that rises by one each step, with 200 levels a side, and the diffs of a contiguous venue."""
+    states, diffs = [], []
+    for at in range(steps + 1):
+        mid = 1000 + at
+        bids = {price: price % 7 + 1 for price in range(mid - 200, mid)}
+        asks = {price: price % 5 + 1 for price in range(mid + 1, mid + 201)}
+        if states:
+            old = states[-1]
+            both = [
+                [(one, after.get(one, 0)) for one in {**before, **after} if before.get(one) != after.get(one)]
+                for before, after in zip(old, (bids, asks), strict=True)
+            ]
+            # What rests far from the middle is not touched: only a snapshot shows it.
+            both[1] = [(price, size) for price, size in both[1] if price <= mid]
+            diffs.append(Diff(100 + at, 100 + at, both[0], both[1], at))
+        states.append((bids, asks))
+    return states, diffs
+
+
+async def test_a_book_gets_a_newer_snapshot_before_the_market_leaves_the_last_one(
+    nursery: Any, autojump_clock: Any
+) -> None:
+    """The snapshot shows 100 levels of 200: without another one, the asks would run out."""
+    states, diffs = _moving_market(150)
+    place = 0
+
+    def answer() -> Snapshot:
+        bids, asks = states[place]
+        near = sorted(bids.items(), reverse=True)[:100], sorted(asks.items())[:100]
+        return Snapshot(100 + place, *near, whole=False)
+
+    venue = Venue(True, answer)
+    nursery.start_soon(venue.books.run)
+    for place, diff in enumerate(diffs, start=1):
+        venue.books.take_diff(1, diff, place * 1000 * MS)
+        await trio.sleep(1)
+    assert not venue.notes
+    assert 3 <= len(venue.asked) <= 12
+    for read in venue.reads[1:]:
+        at = read.venue_ns
+        assert (read.bids, read.asks) == _model_top(states[at], 20)
+    assert len(venue.reads) >= 145
+    nursery.cancel_scope.cancel()
