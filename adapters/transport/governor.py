@@ -43,10 +43,7 @@ CUT_MIN: Final = 0.125
 """Lower bound on the fraction of the weight budget that refusals leave."""
 
 RETRY_AFTER_S_MAX: Final = 300.0
-"""The longest `Retry-After` that is honoured, but for a ban."""
-
-BAN_S_MAX: Final = 3 * 86_400.0
-"""The longest ban that is waited for: a request during a ban makes it longer."""
+"""The longest `Retry-After` that is honoured."""
 
 WAITING_MAX: Final = 1000
 """Upper bound on tasks waiting for one resource; each holds one request."""
@@ -238,8 +235,7 @@ class Governor:
         self._cut_at = now
         if retry_after_s is not None or status != 429:
             pause_s = _PAUSES_S.get(status, MINUTE_S) if retry_after_s is None else retry_after_s
-            longest_s = BAN_S_MAX if status == 418 else RETRY_AFTER_S_MAX
-            self._closed_until = max(self._closed_until, now + min(pause_s, longest_s))
+            self._closed_until = max(self._closed_until, now + min(pause_s, RETRY_AFTER_S_MAX))
         else:
             self._cancels_until = max(self._cancels_until, now + _PAUSES_S[429])
         self._weight_queue.stir()
