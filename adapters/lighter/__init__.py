@@ -1,0 +1,1 @@
+"""Lighter: market data of its perps and spot markets, and their history. It takes no orders."""
