@@ -34,10 +34,10 @@ from adapters.transport.protocol import (
     Salvaged,
     Subscription,
 )
-from engine.errors import UsageError, VenueProtocolError
+from engine.errors import VenueProtocolError
 from engine.events import InstrumentListed
 
-__all__ = ["CHANNELS", "MarketProtocol", "check_channels", "share_out", "subscription_to", "venue_intervals"]
+__all__ = ["CHANNELS", "MarketProtocol", "share_out", "subscription_to", "venue_intervals"]
 
 CHANNELS: Final = ("order_book", "market_stats", "candle")
 """What can be subscribed to besides trades and the best bid and ask."""
@@ -87,13 +87,6 @@ class MarketProtocol:
             known = key is not None and "already subscribed" in frame.text.lower()
             return Confirmed(key) if known else Refused(frame.text, key)
         return UNREAD if isinstance(frame, OtherFrame) else None
-
-
-def check_channels(channels: Sequence[str]) -> None:
-    """Raise UsageError for channels that do not exist."""
-    for channel in channels:
-        if channel not in CHANNELS:
-            raise UsageError(f"lighter has no channel {channel!r}; known: {', '.join(CHANNELS)}")
 
 
 def venue_intervals(intervals: Sequence[str]) -> tuple[str, ...]:

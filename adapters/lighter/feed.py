@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from adapters.lighter.channels import (
     MarketProtocol,
-    check_channels,
     share_out,
     venue_intervals,
 )
@@ -74,7 +73,7 @@ class LighterFeed(Feed):
     trades. `last_seen` gives, by instrument number, the last trade in the journal: for these the limit is
     that trade. `data` says what is read besides trades and quotes, and how it is watched; `intervals` are the
     session's bars. `info` checks and repairs what a stream cannot. `tap` receives every message unchanged.
-    Raises UsageError for channels, or more instruments, than the venue has.
+    Raises UsageError for more instruments than the venue allows.
     """
 
     TRADES = "trade"
@@ -103,7 +102,6 @@ class LighterFeed(Feed):
         readonly: bool = False,
     ) -> None:
         data = data or DataConfig()
-        check_channels(data.channels)
         super().__init__(
             name="lighter",
             instruments=instruments,

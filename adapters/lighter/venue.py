@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from adapters.lighter.channels import CHANNELS, check_channels
+from adapters.lighter.channels import CHANNELS
 from adapters.lighter.networks import URLS, check_base_url
 from adapters.lighter.rules import RULES
 from engine.config import Config
-from engine.errors import ConfigError
+from engine.errors import ConfigError, SafetyRefusal
 from engine.events import InstrumentListed
 from engine.venue import RawDecoder, Rules, Settings, Signer, Venue
 
@@ -49,13 +49,17 @@ class LighterVenue(Venue):
 
     def check(self, config: Config) -> None:
         """See `Venue.check`: channels and network."""
-        check_channels(config.data.channels)
+        for channel in config.data.channels:
+            if channel not in CHANNELS:
+                raise ConfigError(f"data.channels: lighter has no {channel!r}; it has {', '.join(CHANNELS)}")
         network = self._settings(config).network
         if network not in URLS:
             raise ConfigError(f"venues.lighter.network: {network!r} is not one of {', '.join(URLS)}")
 
     def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
         """See `Venue.address`."""
+        if real:
+            raise SafetyRefusal("lighter: real orders are not supported, only market data")
         return URLS[self._settings(config).network] if base_url is None else check_base_url(base_url)
 
     async def connect(self, base_url: str, config: Config, signer: Signer | None = None) -> LighterClient:

@@ -140,7 +140,9 @@ class CandleBars(Closing):
     def _compare(self, candle: CandleRead, series: Series, bar: OpenBar, emit: Emit) -> None:
         """Compare a closed bar with the candle of its window. An uncertain bar gets the candle's values."""
         ours = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades)
-        theirs = (candle.open, candle.high, candle.low, candle.close, int(candle.volume), candle.trades)
+        # A venue that does not count the trades of its candles gives 0 beside a volume.
+        trades = candle.trades or (bar.trades if int(candle.volume) else 0)
+        theirs = (candle.open, candle.high, candle.low, candle.close, int(candle.volume), trades)
         uncertain = bar.uncertain
         if ours == theirs and not uncertain:
             return

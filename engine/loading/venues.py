@@ -26,6 +26,7 @@ VENUES: Final = {
     "kraken": "adapters.kraken.venue:KrakenVenue",
     "binance": "adapters.binance.venue:BinanceVenue",
     "binance-usdm": "adapters.binance.venue:BinanceUsdmVenue",
+    "lighter": "adapters.lighter.venue:LighterVenue",
 }
 """The venues of this project: module:Class by name."""
 

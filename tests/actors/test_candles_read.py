@@ -136,6 +136,18 @@ def test_f09_a_complete_bar_is_compared_and_a_difference_is_reported(theirs: tup
         assert (*shown, emitted.venue_volume, emitted.venue_trades) == theirs
 
 
+def test_a_candle_whose_trades_are_not_counted_is_compared_without_them() -> None:
+    harness = new_harness()
+    harness.send(trade(0), trade(0.5))
+    harness.advance(T + MINUTE + 10**9)
+    harness.send(FeedGap(T + MINUTE, "f", 1, T - 1, T, True))
+    ours = values(last(harness, 0))
+    assert harness.send(candle(0, (*ours[:5], 0), "check")) == []
+    (differs,) = harness.send(candle(0, (*ours[:4], ours[4] + 1, 0), "check"))
+    assert isinstance(differs, BarDiffers)
+    assert (differs.trades, differs.venue_trades) == (ours[5], 0)
+
+
 def test_i8_a_check_of_an_incomplete_bar_repairs_it() -> None:
     harness = new_harness()
     harness.send(trade(0.5), FeedDown(T + MINUTE // 2 + 1, "f", "x"), FeedUp(T + MINUTE // 2 + 2, "f", 1))
