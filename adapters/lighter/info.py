@@ -29,9 +29,7 @@ from adapters.lighter.info_wire import (
 from adapters.lighter.limits import LIMITS, weight_of
 from adapters.lighter.networks import MAINNET_URL, check_base_url
 from adapters.lighter.wire import ROWS_MAX, WireCandle, WireTrade, decode_body
-from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.http import Answer as HttpAnswer
 from adapters.transport.http import HttpClient, HttpReader, Request
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
@@ -55,18 +53,6 @@ class _Timed(msgspec.Struct, frozen=True):
     timestamp: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
 
 
-class _Client(HttpClient):
-    """Notes the speed that a sandbox's answers name."""
-
-    speed = ""
-
-    async def send(self, request: Request) -> HttpAnswer:
-        """See `HttpClient`."""
-        answer = await super().send(request)
-        self.speed = answer.headers.get("x-sandbox-speed", "")
-        return answer
-
-
 class LighterInfo:
     """Client of the REST interface at one address. Use as an async context manager, or call `aclose`.
 
@@ -85,8 +71,7 @@ class LighterInfo:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
-        self._loopback = is_loopback(self.base_url)
-        self._client = _Client(timeout_s=timeout_s, transport=transport)
+        self._client = HttpClient(timeout_s=timeout_s, transport=transport)
         self._reader = HttpReader(
             self._client,
             governor or Governor(LIMITS),
@@ -109,7 +94,7 @@ class LighterInfo:
     @property
     def speed(self) -> float | None:
         """The speed of a sandbox's clock, None elsewhere."""
-        return float(self._client.speed) if self._loopback and self._client.speed else None
+        return self._client.sandbox_speed
 
     async def clock_ms(self) -> int:
         """Return the venue's time, which it gives in whole seconds."""
