@@ -101,7 +101,7 @@ FLOORS: Final = (
     # The shared transport and the local exchange import no venue. The packages of venues have one rule,
     # which `floor_of` applies. Only the sandbox, which serves Hyperliquid's protocol, imports a venue
     # (decisions 0008 and 0023).
-    Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), _NETWORK),
+    Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), (*_NETWORK, "keyring")),
     Floor(
         4,
         ("adapters.exchange",),

@@ -30,7 +30,6 @@ from adapters.hyperliquid.gateway.account_wire import (
     WireUpdate,
 )
 from adapters.hyperliquid.gateway.actions import Job, Wire, jobs_of
-from adapters.hyperliquid.gateway.health import GatewayHealth
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.gateway.nonces import Nonces
 from adapters.hyperliquid.gateway.orders import Orders
@@ -45,6 +44,7 @@ from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.networks import websocket_url
 from adapters.transport.connection import Dial, Loss, dial_url
 from adapters.transport.context import StreamContext
+from adapters.transport.gateway_health import GatewayHealth
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.health import FeedHealth, FeedLimits
 from adapters.transport.proof import AHEAD_S, VenueClock

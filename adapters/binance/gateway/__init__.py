@@ -1,0 +1,1 @@
+"""Real orders on Binance: spot and USD-M futures."""
