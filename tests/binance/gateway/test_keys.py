@@ -60,7 +60,10 @@ def test_s02_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
 def test_s02_what_is_no_key_is_refused_by_its_shape_and_not_shown(tmp_path: Path, text: str) -> None:
     with pytest.raises(SafetyRefusal, match="holds no API key with its secret") as refusal:
         load_key(BinanceSettings(account="main", key_file=key_file(tmp_path, text)), {})
-    found = traceback.TracebackException.from_exception(refusal.value, capture_locals=True)
+    trace = refusal.value.__traceback__
+    assert trace is not None
+    # Without the frame of this test, whose variables hold it.
+    found = traceback.TracebackException(SafetyRefusal, refusal.value, trace.tb_next, capture_locals=True)
     assert SECRET not in "".join(found.format())
     assert "QUJDQUJD" not in "".join(found.format())
 

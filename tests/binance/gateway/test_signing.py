@@ -10,7 +10,13 @@ import pytest
 from adapters.binance.gateway.keys import Signer
 from adapters.binance.gateway.outcomes import Done
 from adapters.binance.gateway.rest import Rest
-from adapters.binance.gateway.signing import ed25519_signer, hmac_signer, query_of, signed_params, signed_query
+from adapters.binance.gateway.signing import (
+    ed25519_signer,
+    hmac_signer,
+    query_of,
+    signed_params,
+    signed_query,
+)
 from adapters.transport.governor import Governor, Priority
 from engine.errors import UsageError
 from tests.binance.gateway.kit import LIMITS
