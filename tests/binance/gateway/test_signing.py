@@ -22,6 +22,9 @@ from engine.errors import UsageError
 from tests.binance.gateway.kit import LIMITS
 
 SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+FULL_WIDTH = "".join(chr(0xFF10 + digit) for digit in (1, 2, 3, 4, 5, 6))
+"""The digits 1 to 6 in full width, as in the venue's example."""
+
 ORDER: dict[str, str | int] = {
     "symbol": "LTCBTC",
     "side": "BUY",
@@ -45,7 +48,7 @@ def pem(seed: str = SEED) -> str:
     return f"-----BEGIN PRIVATE KEY-----\n{base64.b64encode(der).decode()}\n-----END PRIVATE KEY-----"
 
 
-@pytest.mark.parametrize(("symbol", "signature"), [("LTCBTC", PLAIN), ("１２３４５６", WIDE)])
+@pytest.mark.parametrize(("symbol", "signature"), [("LTCBTC", PLAIN), (FULL_WIDTH, WIDE)])
 def test_the_documented_signatures(symbol: str, signature: str) -> None:
     query = signed_query({**ORDER, "symbol": symbol}, hmac_signer(SECRET))
     assert query.endswith(f"&signature={signature}")
@@ -83,7 +86,7 @@ async def test_the_bytes_that_are_signed_are_the_bytes_that_are_sent() -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(200, json={})
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
 
     signer = Signer("k" * 64 + "\n" + SECRET, "main")
     rest = Rest(
@@ -93,7 +96,7 @@ async def test_the_bytes_that_are_signed_are_the_bytes_that_are_sent() -> None:
         lambda: 1_700_000_000_000,
         transport=httpx.MockTransport(answer),
     )
-    params: dict[str, str | int] = {"symbol": "１２３+ &", "note": "a=b/c%20~"}
+    params: dict[str, str | int] = {"symbol": FULL_WIDTH[:3] + "+ &", "note": "a=b/c%20~"}
     outcome = await rest.act("POST", "/api/v3/order", params, Priority.ORDER)
     await rest.aclose()
     assert isinstance(outcome, Done)
