@@ -52,9 +52,10 @@ def test_s02_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
         SECRET[:-1] + " " + SECRET,
         f"{API_KEY} {SECRET}0",
         f"{API_KEY} 0x{'5a' * 32}",
-        f"{API_KEY}\n-----BEGIN RSA PRIVATE KEY-----\n{'QUJD' * 20}\n-----END RSA PRIVATE KEY-----",
-        f"{API_KEY}\n-----BEGIN ENCRYPTED PRIVATE KEY-----\n{'QUJD' * 20}\n-----END ENCRYPTED PRIVATE KEY-----",
-        f"{API_KEY}\n-----BEGIN PRIVATE KEY-----\n{'QUJD' * 20}\n-----END PRIVATE KEY-----",
+        *(
+            f"{API_KEY}\n-----BEGIN {kind}PRIVATE KEY-----\n{'QUJD' * 20}\n-----END {kind}PRIVATE KEY-----"
+            for kind in ("RSA ", "ENCRYPTED ", "")
+        ),
     ],
 )
 def test_s02_what_is_no_key_is_refused_by_its_shape_and_not_shown(tmp_path: Path, text: str) -> None:
