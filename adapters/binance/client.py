@@ -1,4 +1,4 @@
-"""One session's access to a market of Binance, or to a sandbox: listing, feed, history.
+"""One session's access to a market of Binance, or to a sandbox: listing, feed, history, gateway.
 
 Owns what these share: the address, the governor that counts usage of the venue's limits, and the listing.
 Made by `venue.py`, used by the commands through `engine.venue`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from adapters.binance.decode import NS_PER_MS
 from adapters.binance.feed import BinanceFeed, FeedSetup, RawTradesFeed
@@ -30,7 +30,10 @@ from engine.errors import UsageError, VenueProtocolError
 from engine.events import CandleRead, Event, FundingRead, InstrumentListed
 from engine.ports import Edge
 from engine.values import parse_interval
-from engine.venue import Listing, SessionContext, Signer, VenueClient, VenueTime
+from engine.venue import Account, Gateway, Listing, SessionContext, Signer, VenueClient, VenueTime
+
+if TYPE_CHECKING:
+    from adapters.binance.gateway.keys import Signer as KeySigner
 
 __all__ = ["BinanceClient"]
 
@@ -91,7 +94,10 @@ class BinanceClient(VenueClient):
     ) -> BinanceClient:
         """See `engine.venue.Venue.connect`."""
         limits = await _limits(market, base_url, network)
-        return cls(market, base_url, limits, settings, signer, network)
+        client = cls(market, base_url, limits, settings, signer, network)
+        if signer is not None:
+            await client._check_access(signer)
+        return client
 
     async def listing(self, names: Sequence[str]) -> Listing:
         """See `VenueClient.listing`. Only a sandbox lists all that it has."""
@@ -112,6 +118,10 @@ class BinanceClient(VenueClient):
             hours = await rest.funding_hours() if self._market.kind == "perp" else {}
             read = await _read_clock(rest)
         chosen = list_instruments(self._market, info.symbols, names, hours)
+        if self._signer is not None:
+            from adapters.binance.gateway.access import check_quotes
+
+            check_quotes(chosen)
         speed = rest.speed
         if speed is None:
             self._venue_time = read.time_ms * NS_PER_MS, read.boot_ns, read.trip_ns
@@ -205,6 +215,38 @@ class BinanceClient(VenueClient):
         async with self._rest() as rest:
             now_ns = SystemClock().now_ns()
             return await read_rates(rest, listed, from_ns, to_ns, now_ns, self.unusable.append)
+
+    def gateway(self, context: SessionContext, account: Account) -> Gateway:
+        """See `VenueClient.gateway`."""
+        from adapters.binance.gateway.dialects import SPOT, USDM
+        from adapters.binance.gateway.gateway import BinanceGateway
+
+        assert self._signer is not None, "only an armed session has a gateway"
+        gateway = BinanceGateway(
+            name="gateway",
+            dialect=SPOT if self._market.kind == "spot" else USDM,
+            base_url=self._base_url,
+            network=self._settings.network,
+            signer=cast("KeySigner", self._signer),  # the one that the venue loaded
+            instruments=context.instruments,
+            clock=context.clock,
+            jitter=context.jitter,
+            send=context.inputs.send,
+            governor=self._governor,
+            account=account,
+            dial=self._network.dial,
+            transports=self._network.http,
+        )
+        self.health["orders"] = lambda: str(gateway.health)
+        return gateway
+
+    async def _check_access(self, signer: Signer) -> None:
+        from adapters.binance.gateway.access import check_access
+        from adapters.binance.gateway.dialects import SPOT, USDM
+
+        dialect = SPOT if self._market.kind == "spot" else USDM
+        key = cast("KeySigner", signer)
+        await check_access(self._base_url, dialect, key, self._governor, self._network.http())
 
     @property
     def _counts(self) -> bool:

@@ -7,7 +7,8 @@ calls for an armed session. Found by the engine under these names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from adapters.binance.channels import check_channels
@@ -35,6 +36,7 @@ class BinanceVenue(Venue):
     rules: ClassVar[Rules] = SPOT_RULES
     settings = BinanceSettings
     channels = SPOT.channels
+    has_orders = True
     has_history = True
     has_raw = True
 
@@ -67,6 +69,12 @@ class BinanceVenue(Venue):
                 "set both to the network you mean"
             )
         return url
+
+    def load_signer(self, config: Config, environ: MutableMapping[str, str] = os.environ) -> Signer:
+        """See `Venue.load_signer`."""
+        from adapters.binance.gateway.keys import load_key
+
+        return load_key(self._section(config), environ, f"venues.{self.name}")
 
     async def connect(self, base_url: str, config: Config, signer: Signer | None = None) -> BinanceClient:
         """See `Venue.connect`."""

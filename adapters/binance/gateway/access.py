@@ -9,17 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from adapters.binance.gateway.account_wire import PositionMode, SpotAccount
+import httpx
+
+from adapters.binance.gateway.account_wire import PositionMode, SpotAccount, VenueTime
 from adapters.binance.gateway.dialects import Dialect
+from adapters.binance.gateway.keys import Signer
 from adapters.binance.gateway.rest import Rest, VenueRefused
+from adapters.transport.governor import Governor
 from engine.errors import SafetyRefusal
 from engine.events import InstrumentListed
 
 __all__ = ["check_access", "check_quotes"]
 
 
-async def check_access(rest: Rest, dialect: Dialect) -> None:
+async def check_access(
+    base_url: str,
+    dialect: Dialect,
+    signer: Signer,
+    governor: Governor,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> None:
     """Raise SafetyRefusal for a key that is refused, or an account in hedge mode. Raises VenueError."""
+    time_ms = 0
+    rest = Rest(base_url, signer, governor, lambda: time_ms, transport=transport)
+    try:
+        # Requests are dated by the venue's clock: that of a sandbox may be far from ours.
+        time_ms = (await rest.read(dialect.path("time"), {}, VenueTime, signed=False)).server_time
+        await _check(rest, dialect)
+    finally:
+        await rest.aclose()
+
+
+async def _check(rest: Rest, dialect: Dialect) -> None:
     try:
         if dialect.spot:
             account = await rest.read(dialect.path("account"), {}, SpotAccount, 20)
