@@ -26,6 +26,7 @@ ENTRY_POINTS: Final = "retape.stores"
 STORES: Final = {
     "sqlite": "engine.stores.sqlite.store:SQLITE",
     "csv": "engine.stores.csv_bars:CSV",
+    "postgres": "engine.stores.postgres.store:POSTGRES",
     "parquet": "engine.stores.parquet.store:PARQUET",
 }
 """The kinds of this project: module:attribute by name."""

@@ -33,6 +33,8 @@ _TOGETHER: Final = (
     frozenset(("profiles", "profile_levels")),
 )
 """Tables whose rows are made of the same events."""
+_SECRET_MIN: Final = 4
+"""Shorter passwords are not looked for: they are parts of many words."""
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w.-]*)(:[0-9]{1,5})?", re.ASCII)
 
 
@@ -63,7 +65,7 @@ class Address:
         self.url = url
         self.parts = parts
         self.shown = f"{parts.scheme}://{f'{user}@' if user else ''}{hosts}{parts.path}"
-        self._secrets = {password, unquote(password)} - {""}
+        self._secrets = {one for one in (password, unquote(password)) if len(one) >= _SECRET_MIN}
 
     def hide(self, text: str) -> str:
         """Return a text of a driver without the password, if it is in there."""

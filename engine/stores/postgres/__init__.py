@@ -1,0 +1,1 @@
+"""The store in PostgreSQL, with TimescaleDB where the database has that extension."""
