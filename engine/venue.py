@@ -233,11 +233,12 @@ class Venue(ABC):
     identity of its instruments, "" for its own name; a simulation lists those of the venue that it
     imitates. `has_orders`: real
     orders can be sent. `has_history`: candles of the past can be read. `has_raw`: recorded messages can be
-    decoded again.
+    decoded again. `sandbox`: its protocol for the local exchange, as module:Class, "" for none.
     """
 
     name: ClassVar[str]
     lists_as: ClassVar[str] = ""
+    sandbox: ClassVar[str] = ""
     rules: ClassVar[Rules] = Rules()
     settings: ClassVar[type[Settings]] = Settings
     channels: ClassVar[tuple[str, ...]] = ()

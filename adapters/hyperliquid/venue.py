@@ -41,6 +41,7 @@ class HyperliquidVenue(Venue):
     """See `engine.venue.Venue`. Its keys are in the section `[venue]`."""
 
     name = "hyperliquid"
+    sandbox = "adapters.sandbox.protocol:HyperliquidProtocol"
     rules: ClassVar[Rules] = RULES
     channels = CHANNELS
     has_orders = True

@@ -13,14 +13,15 @@ subscription gets nothing until the next trade.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
+from adapters.exchange.grid import DEPTH
+from adapters.exchange.protocol import Client
 from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.exchange.refusals import BadRequest
 from adapters.sandbox.exchange.user_info import first_user_frame
-from adapters.sandbox.grid import DEPTH
 from adapters.sandbox.info import Info, book_options_known
 from adapters.sandbox.market_state import InstrumentState, MarketState
 from adapters.sandbox.wire import (
@@ -53,7 +54,7 @@ from adapters.sandbox.wire import (
 )
 from engine.events import Quote, Trade
 
-__all__ = ["FAST_DEPTH", "Hub", "Peer", "post_error"]
+__all__ = ["FAST_DEPTH", "Hub", "post_error"]
 
 FAST_DEPTH: Final = 5
 
@@ -78,16 +79,6 @@ _PUSH_REAL_NS: Final = 50_000_000
 _STATUS_TEXTS: Final = {400: "Bad Request", 422: "Unprocessable Entity"}
 
 
-class Peer(Protocol):
-    """A connected websocket client."""
-
-    def send(self, text: str) -> None:
-        """Queue a frame. A full queue ends the connection."""
-
-    def abort(self) -> None:
-        """End the connection without a close frame."""
-
-
 class Hub:
     """The websocket streams of one sandbox."""
 
@@ -107,8 +98,8 @@ class Hub:
         self._subscriptions_max = subscriptions_max
         self._users_max = users_max
         self._count = 0
-        self._peers: dict[Peer, dict[Subscription, None]] = {}
-        self._topics: dict[Subscription, dict[Peer, None]] = {}
+        self._peers: dict[Client, dict[Subscription, None]] = {}
+        self._topics: dict[Subscription, dict[Client, None]] = {}
         # Tape events since the last flush, in order. Bounded by the events of one round of the tape player.
         self._pending_trades: dict[InstrumentState, list[Trade]] = {}
         self._pending_quotes: dict[InstrumentState, Quote] = {}
@@ -134,20 +125,20 @@ class Hub:
         return self._count
 
     @property
-    def peers(self) -> list[Peer]:
+    def peers(self) -> list[Client]:
         """The connections, oldest first."""
         return list(self._peers)
 
-    def connect(self, peer: Peer) -> None:
+    def connect(self, peer: Client) -> None:
         """Add a connection."""
         self._peers[peer] = {}
 
-    def disconnect(self, peer: Peer) -> None:
+    def disconnect(self, peer: Client) -> None:
         """Remove a connection and its subscriptions."""
         for subscription in self._peers.pop(peer, {}):
             self._drop(peer, subscription)
 
-    def handle(self, peer: Peer, text: str, now_ms: int) -> Post | Ping | None:
+    def handle(self, peer: Client, text: str, now_ms: int) -> Post | Ping | None:
         """Process a client's frame. A post or ping is returned, for the caller to answer."""
         request = parse_client_frame(text)
         if request is None:
@@ -174,7 +165,7 @@ class Hub:
                 if subscribers:
                     _publish(subscribers, text)
 
-    def _subscribe(self, peer: Peer, subscription: Subscription, now_ms: int) -> None:
+    def _subscribe(self, peer: Client, subscription: Subscription, now_ms: int) -> None:
         held = self._peers.get(peer)
         if held is None:
             return
@@ -202,7 +193,7 @@ class Hub:
         if first is not None:
             peer.send(first)
 
-    def _unsubscribe(self, peer: Peer, subscription: Subscription) -> None:
+    def _unsubscribe(self, peer: Client, subscription: Subscription) -> None:
         held = self._peers.get(peer, {})
         if subscription not in held:
             peer.send(error_frame("Already unsubscribed: " + encode(subscription).decode()))
@@ -211,7 +202,7 @@ class Hub:
         self._drop(peer, subscription)
         peer.send(subscription_frame("unsubscribe", subscription))
 
-    def _drop(self, peer: Peer, subscription: Subscription) -> None:
+    def _drop(self, peer: Client, subscription: Subscription) -> None:
         self._count -= 1
         subscribers = self._topics[subscription]
         del subscribers[peer]
@@ -353,7 +344,7 @@ class Hub:
         return frame("allMids", f'{{"mids":{self._market.mids()}}}')
 
     def _context_frame(self, instrument: InstrumentState, now_ms: int) -> str:
-        return frame("activeAssetCtx", instrument.wire.context(instrument.context(now_ms)))
+        return frame("activeAssetCtx", instrument.wire.context(instrument.context_row(now_ms)))
 
     def _book_frame(self, topic: L2Book, now_ms: int) -> str:
         instrument = self._market.by_name[topic.coin]
@@ -391,7 +382,7 @@ def _post_frame(post: Post, kind: str, payload: str) -> str:
     return frame("post", f'{{"id":{post.id},"response":{{"type":"{kind}","payload":{payload}}}}}')
 
 
-def _publish(subscribers: dict[Peer, None], text: str) -> None:
+def _publish(subscribers: dict[Client, None], text: str) -> None:
     """Queue a frame for every subscriber. Sending may disconnect one, so iterate over a copy."""
     for peer in list(subscribers):
         peer.send(text)

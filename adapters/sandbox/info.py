@@ -10,12 +10,12 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from adapters.exchange.grid import DEPTH
 from adapters.sandbox.empty import EMPTY, empty_answer
 from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.exchange.funding import HOUR_MS
 from adapters.sandbox.exchange.money import money_text
 from adapters.sandbox.exchange.user_info import UserRequest, answer_user
-from adapters.sandbox.grid import DEPTH
 from adapters.sandbox.market_state import FUNDING_RATE, MarketState
 from adapters.sandbox.wire import (
     NOT_DESERIALIZED,

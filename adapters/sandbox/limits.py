@@ -15,11 +15,12 @@ Called by `requests.py` and the server. The hub enforces the limits on subscript
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from typing import Any, Final
 
 import msgspec
-import trio
+
+from adapters.exchange.limits import Window
 
 __all__ = ["POSTS_MAX", "TOO_MANY", "USERS_MAX", "WEIGHT_MAX", "VenueLimits"]
 
@@ -33,10 +34,6 @@ USERS_MAX: Final = 10
 # Limits that protect the sandbox itself when the venue's limits are off.
 _CONNECTIONS_OPEN_SAFE: Final = 256
 _SUBSCRIPTIONS_SAFE: Final = 16_384
-
-_WINDOW_S: Final = 60
-_TICKS_PER_S: Final = 10
-"""Resolution of the sums: a window has at most 600 entries, and amounts expire up to 0.1 s early."""
 
 _LIGHT: Final = frozenset(
     {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
@@ -53,29 +50,6 @@ _ROWS_PER_WEIGHT: Final = {
 }
 _BATCHES: Final = ("orders", "cancels", "modifies")
 _ENTRIES_PER_WEIGHT: Final = 40
-
-
-class _Minute:
-    """A sum over the last 60 seconds."""
-
-    def __init__(self) -> None:
-        self._ticks: deque[tuple[int, int]] = deque()
-        self._sum = 0
-
-    def add(self, amount: int) -> None:
-        tick = int(trio.current_time() * _TICKS_PER_S)
-        if self._ticks and self._ticks[-1][0] == tick:
-            amount_before = self._ticks.pop()[1]
-            self._ticks.append((tick, amount_before + amount))
-        else:
-            self._ticks.append((tick, amount))
-        self._sum += amount
-
-    def sum(self) -> int:
-        since = int((trio.current_time() - _WINDOW_S) * _TICKS_PER_S)
-        while self._ticks and self._ticks[0][0] <= since:
-            self._sum -= self._ticks.popleft()[1]
-        return self._sum
 
 
 class VenueLimits:
@@ -97,7 +71,7 @@ class VenueLimits:
             self.users_max = self.subscriptions_max
         self._lifted = lifted
         self._speed = max(1.0, speed)
-        self._weight, self._connections, self._messages = _Minute(), _Minute(), _Minute()
+        self._weight, self._connections, self._messages = Window(), Window(), Window()
         self._posts = 0
 
     @property
@@ -151,7 +125,7 @@ class VenueLimits:
         """Uncount a post that was answered or whose connection closed."""
         self._posts -= 1
 
-    def _take(self, kind: str, minute: _Minute, amount: int, most: int) -> bool:
+    def _take(self, kind: str, minute: Window, amount: int, most: int) -> bool:
         if self._lifted:
             return True
         if minute.sum() + amount > most * self._speed:

@@ -6,20 +6,17 @@ any length. Times are the sandbox's own.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapters.sandbox.candles import CandleBook, OpenCandle, candle_end
-from adapters.sandbox.grid import DEPTH, levels
+from adapters.exchange.candles import OpenCandle, candle_end
+from adapters.exchange.grid import DEPTH, levels
+from adapters.exchange.instruments import InstrumentMarket
 from adapters.sandbox.market import LEVERAGE_DEFAULT, max_leverage
 from adapters.sandbox.wire import InstrumentEncoder, encode, wire_number
-from engine.events import InstrumentListed, Quote, Trade
+from engine.events import InstrumentListed
 
-__all__ = ["FUNDING_RATE", "RECENT_MAX", "REPLAY_COUNT", "InstrumentState", "MarketState"]
-
-RECENT_MAX: Final = 500
-"""Trades kept per instrument, for `recentTrades`."""
+__all__ = ["FUNDING_RATE", "REPLAY_COUNT", "InstrumentState", "MarketState"]
 
 REPLAY_COUNT: Final = 30
 """Recent trades in the first frame of a trades subscription."""
@@ -31,43 +28,12 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 
 
-class InstrumentState:
-    """The market data of one instrument.
-
-    `mark`, which is also the oracle price, is the mid of the last two-sided quote, truncated to the price
-    scale. Until there is such a quote it is the price of the last trade, or 0.
-    """
+class InstrumentState(InstrumentMarket):
+    """The market data of one instrument, and its JSON. `mark` is also the oracle price."""
 
     def __init__(self, listed: InstrumentListed) -> None:
-        self.listed = listed
-        self.name = listed.name
+        super().__init__(listed)
         self.wire = InstrumentEncoder(listed)
-        self.recent: deque[Trade] = deque(maxlen=RECENT_MAX)
-        self.candles = CandleBook()
-        self.quote: Quote | None = None
-        self.mark = 0
-        self._two_sided = False
-
-    def add_trade(self, trade: Trade) -> None:
-        """Add a trade."""
-        self.recent.append(trade)
-        self.candles.add(trade.venue_ns // 1_000_000, trade.price, trade.size)
-        if not self._two_sided:
-            self.mark = trade.price
-
-    def add_quote(self, quote: Quote) -> bool:
-        """Add a quote; return whether it differs from the previous one."""
-        old = self.quote
-        self.quote = quote
-        self._two_sided = bool(quote.bid and quote.ask)
-        if self._two_sided:
-            self.mark = (quote.bid + quote.ask) // 2
-        return old is None or (quote.bid, quote.bid_size, quote.ask, quote.ask_size) != (
-            old.bid,
-            old.bid_size,
-            old.ask,
-            old.ask_size,
-        )
 
     def replay(self) -> str:
         """Return the recent trades for the first frame of a subscription, oldest first."""
@@ -116,7 +82,7 @@ class InstrumentState:
     def _candle(self, interval: str, candle: OpenCandle) -> str:
         return self.wire.candle(interval, candle_end(interval, candle.start_ms) - candle.start_ms, candle)
 
-    def context(self, now_ms: int) -> str:
+    def context_row(self, now_ms: int) -> str:
         """Return the asset context. Funding is constant and open interest is zero."""
         listed, quote = self.listed, self.quote
         hours = [c for c in self.candles.snapshot("1h") if c.start_ms > now_ms - _DAY_MS - _HOUR_MS]
@@ -161,7 +127,9 @@ class MarketState:
 
     def contexts(self, now_ms: int) -> str:
         """Return `[meta, contexts]`. Contexts are in the order of the instruments in `meta`."""
-        return f"[{self.meta},[{','.join(instrument.context(now_ms) for instrument in self.instruments)}]]"
+        return (
+            f"[{self.meta},[{','.join(instrument.context_row(now_ms) for instrument in self.instruments)}]]"
+        )
 
 
 def _meta(instruments: Sequence[InstrumentListed]) -> dict[str, Any]:

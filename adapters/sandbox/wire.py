@@ -14,8 +14,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from adapters.sandbox.candles import Interval, OpenCandle
-from adapters.sandbox.grid import Level, orders_at
+from adapters.exchange.candles import Interval, OpenCandle
+from adapters.exchange.grid import Level, orders_at
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, format_scaled
 
@@ -51,16 +51,21 @@ __all__ = [
     "UserSpot",
     "UserState",
     "UserSubscription",
+    "channel_of",
     "encode",
     "error_frame",
     "frame",
     "normalize_cloid",
     "parse_client_frame",
+    "scope_of",
     "subscription_frame",
     "wire_number",
 ]
 
 ERROR_PARSE: Final = "Error parsing JSON into valid websocket request: "
+
+_MARKET_CHANNELS: Final = frozenset({"trades", "bbo", "l2Book", "candle", "activeAssetCtx", "allMids"})
+_ANSWER_CHANNELS: Final = frozenset({"subscriptionResponse", "pong", "error", "post"})
 
 PONG: Final = '{"channel":"pong"}'
 
@@ -278,6 +283,18 @@ def wire_number(value: int, scale: int) -> str:
 def frame(channel: str, data: str) -> str:
     """Return a websocket frame; `data` is JSON."""
     return f'{{"channel":"{channel}","data":{data}}}'
+
+
+def channel_of(text: str) -> str:
+    """Return the channel of a frame made by `frame`."""
+    return text[12 : text.index('"', 12)]
+
+
+def scope_of(channel: str) -> Literal["market", "user", ""]:
+    """Return the scope of a channel's faults; "" for answers, which faults never hit."""
+    if channel in _MARKET_CHANNELS:
+        return "market"
+    return "" if channel in _ANSWER_CHANNELS else "user"
 
 
 def normalize_cloid(cloid: str) -> str:

@@ -1,33 +1,44 @@
-"""`engine sandbox`: runs the sandbox exchange in its own process."""
+"""`engine sandbox`: runs local exchanges in a process of their own."""
 
 from __future__ import annotations
 
-import re
+import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import click
+import msgspec
 
-from adapters.sandbox.faults import FRAME_KINDS, REQUEST_KINDS
-from adapters.sandbox.market import INSTRUMENTS_DEFAULT
-from adapters.sandbox.run import run_sandbox
-from adapters.sandbox.server import PORT_DEFAULT, SandboxOptions
-from adapters.sandbox.venue import SandboxVenue
+from adapters.exchange.faults import FRAME_KINDS, REQUEST_KINDS
+from adapters.exchange.market import INSTRUMENTS_DEFAULT
+from adapters.exchange.options import PORT_DEFAULT, SandboxOptions
+from adapters.exchange.run import run_exchanges
+from adapters.exchange.server import LocalExchange
 from engine.commands.naming import names_in
 from engine.errors import UsageError
+from engine.loading.venues import HISTORY_DEFAULT, find_venue
+from engine.venue import Venue
 
 __all__ = ["sandbox_command"]
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-
 
 @click.command("sandbox")
+@click.option(
+    "--venue",
+    "venues",
+    multiple=True,
+    metavar="NAME",
+    default=(HISTORY_DEFAULT,),
+    show_default=True,
+    help="The venue whose protocol is served; may be repeated. Several have one clock and a port each.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
     default=PORT_DEFAULT,
     show_default=True,
-    help="0 chooses a free port.",
+    help="0 chooses a free port. Several venues get this one and those that follow it.",
 )
 @click.option(
     "--tape", type=click.Path(path_type=Path), help="Journal day to play. Default: the synthetic market."
@@ -41,7 +52,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "instruments",
     default=",".join(INSTRUMENTS_DEFAULT),
     show_default=True,
-    help="Instruments of the synthetic market.",
+    help="Instruments of the synthetic market: by these names, those of the venue, or venue:NAME.",
 )
 @click.option(
     "--clock",
@@ -70,7 +81,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "accounts",
     multiple=True,
     metavar="ADDRESS:USDC",
-    help="An account and its balance; may be repeated.",
+    help="An account, as the venue's protocol names it, and its balance; may be repeated.",
 )
 @click.option(
     "--volume",
@@ -116,6 +127,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     help="Print base_url and ws_url as one line of JSON when the server is ready.",
 )
 def sandbox_command(
+    venues: tuple[str, ...],
     port: int,
     tape: Path | None,
     seed: int,
@@ -133,17 +145,17 @@ def sandbox_command(
     until_eof: bool,
     as_json: bool,
 ) -> None:
-    """Run a local exchange with Hyperliquid's protocol: /info, /exchange and /ws on one loopback port.
+    """Run a local exchange with the protocol of a venue, by default Hyperliquid's, on one loopback port.
 
     It plays a tape: the synthetic market or a recorded day. Press Ctrl-C to stop it. To connect the engine:
     `engine live --venue hyperliquid --base-url http://127.0.0.1:PORT`.
     """
-    names = SandboxVenue().own_names(names_in(instruments))
+    if len(set(venues)) != len(venues):
+        raise UsageError(f"--venue {' --venue '.join(venues)}: give each venue once")
     options = SandboxOptions(
         port=port,
         day=tape,
         seed=seed,
-        instruments=names,
         clock=clock,
         speed=speed,
         history_s=history_s,
@@ -155,12 +167,38 @@ def sandbox_command(
         faults=faults,
         maker=maker,
     )
-    run_sandbox(options, as_json=as_json, until_eof=until_eof)
+    names = names_in(instruments)
+    exchanges = {
+        name: _exchange(find_venue(name), number, names, options) for number, name in enumerate(venues)
+    }
+    run_exchanges(exchanges, options, as_json=as_json, until_eof=until_eof)
+
+
+def _exchange(venue: Venue, number: int, names: Sequence[str], options: SandboxOptions) -> LocalExchange:
+    """Return the exchange of a venue: the `number`-th, with a port of its own.
+
+    Each has a market of its own, so that prices differ between them. A name `venue:NAME` is for its venue.
+    """
+    if not venue.sandbox:
+        raise UsageError(
+            f"--venue {venue.name}: it has no protocol for a local exchange; `engine venues` shows which have"
+        )
+    prefix = venue.lists_as or venue.name
+    others = [name for name in names if ":" in name and not name.startswith(f"{prefix}:")]
+    module, _, attribute = venue.sandbox.partition(":")
+    protocol = getattr(importlib.import_module(module), attribute)
+    own = msgspec.structs.replace(
+        options,
+        port=options.port and options.port + number,
+        seed=options.seed + number,
+        instruments=venue.own_names([name for name in names if name not in others]),
+    )
+    return LocalExchange(own, protocol)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
-    """Return (address, amount) of an option. Raises UsageError."""
-    address, colon, amount = text.partition(":")
-    if not colon or not _ADDRESS.fullmatch(address):
-        raise UsageError(f"{option} {text[:60]!r}: write it as 0x and 40 hex digits, a colon, and an amount")
-    return address, amount
+    """Return (account, amount) of an option. Raises UsageError."""
+    account, colon, amount = text.rpartition(":")
+    if not colon or not account:
+        raise UsageError(f"{option} {text[:60]!r}: write it as an account, a colon, and an amount")
+    return account, amount

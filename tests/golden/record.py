@@ -20,7 +20,7 @@ import msgspec
 import trio
 
 import replay
-from adapters.sandbox.tape import synthetic_tape
+from adapters.sandbox.market import synthetic_tape
 from engine.clock import SECOND_NS, parse_iso
 from engine.config import (
     BarsConfig,

@@ -14,9 +14,9 @@ import pytest
 import trio
 from trio.abc import Clock
 
+from adapters.exchange.tape import Tape
 from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.sandbox.server import Sandbox, SandboxOptions
-from adapters.sandbox.tape import Tape
 from engine import cli
 from engine.commands.output import table
 from engine.commands.planning import LiveOptions, make_plan

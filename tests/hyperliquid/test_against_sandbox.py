@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.abc import Clock
 
+from adapters.exchange.tape import Tape
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import list_instruments
 from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
-from adapters.sandbox.tape import Tape
 from adapters.transport.health import FeedLimits
 from adapters.transport.trades import LastTrade
 from engine.clock import AdoptedClock, SystemClock

@@ -25,8 +25,8 @@ import trio
 from eth_account import Account as EthAccount
 from hyperliquid.utils.signing import sign_usd_transfer_action
 
+from adapters.exchange.tape import Tape
 from adapters.sandbox.server import Sandbox, SandboxOptions
-from adapters.sandbox.tape import Tape
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from engine.events import FillBooked, InstrumentListed, PositionChanged, Quote, SubmitOrder, Trade
 from engine.runtime.live import Live

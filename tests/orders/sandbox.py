@@ -28,12 +28,12 @@ from unittest.mock import patch
 import msgspec
 import trio
 
+from adapters.exchange.tape import Tape
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.listing import perp_rules
 from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.sandbox.market import max_leverage
 from adapters.sandbox.server import Sandbox, SandboxOptions
-from adapters.sandbox.tape import Tape
 from engine.commands.planning import LiveOptions, make_plan
 from engine.config import Config, DataConfig, VenueConfig
 from engine.errors import SafetyRefusal, VenueUnreachable

@@ -12,8 +12,8 @@ import wsproto
 from trio_websocket import WebSocketConnection, open_websocket_url
 from wsproto import events as ws_events
 
+from adapters.exchange.tape import Tape
 from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
-from adapters.sandbox.tape import Tape
 from engine.clock import SECOND_NS
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY

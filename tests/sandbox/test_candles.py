@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.sandbox.candles import CANDLES_MAX, INTERVALS, CandleBook, candle_end, candle_start
+from adapters.exchange.candles import CANDLES_MAX, INTERVALS, CandleBook, candle_end, candle_start
 from engine.clock import SECOND_NS
 
 from .kit import START_NS, ask, quote, running, tape_of, trade

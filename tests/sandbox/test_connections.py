@@ -19,7 +19,7 @@ from trio.abc import Clock
 from trio_websocket import ConnectionClosed
 from wsproto import events as ws_events
 
-from adapters.sandbox.run import run_sandbox
+from adapters.exchange.run import run_exchanges
 from adapters.sandbox.server import Sandbox, SandboxOptions, serve
 from engine.errors import SafetyRefusal, UsageError
 from tests.loopback import http_client
@@ -239,8 +239,9 @@ def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
 
 
 PROGRAM = (
-    "from adapters.sandbox.run import run_sandbox; from adapters.sandbox.server import SandboxOptions; "
-    "run_sandbox(SandboxOptions(port=0), as_json=True, until_eof=True)"
+    "from adapters.exchange.run import run_exchanges; "
+    "from adapters.sandbox.server import Sandbox, SandboxOptions; options = SandboxOptions(port=0); "
+    "run_exchanges({'hyperliquid': Sandbox(options)}, options, as_json=True, until_eof=True)"
 )
 
 
@@ -276,5 +277,7 @@ def test_the_process_stops_at_once_without_output(how: Any) -> None:
 
 
 def test_the_process_reports_a_port_in_use_as_a_usage_error() -> None:
-    with sockets.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="in use"):
-        run_sandbox(SandboxOptions(port=taken.getsockname()[1]))
+    with sockets.create_server(("127.0.0.1", 0)) as taken:
+        options = SandboxOptions(port=taken.getsockname()[1])
+        with pytest.raises(UsageError, match="in use"):
+            run_exchanges({"hyperliquid": Sandbox(options)}, options)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.faults import FRAME_KINDS, REQUEST_KINDS, Fault, Faults, channel_of, scope_of
+from adapters.exchange.faults import FRAME_KINDS, REQUEST_KINDS, Fault, Faults
 from adapters.sandbox.server import Sandbox, SandboxOptions
-from adapters.sandbox.wire import PONG, frame
+from adapters.sandbox.wire import PONG, channel_of, frame, scope_of
 from engine.errors import UsageError
 
 SPEC = "drop:0.2@market,delay:0.1/800@user,lost-reply:0.3@exchange,5xx:0.1,duplicate:0.1@ws,restart:0.01"

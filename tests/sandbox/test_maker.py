@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.grid import above, below
-from adapters.sandbox.market import PROFILES, SyntheticMarket
+from adapters.exchange.grid import above, below
+from adapters.exchange.market import PROFILES
+from adapters.sandbox.market import SyntheticMarket
 from adapters.sandbox.server import Sandbox, SandboxOptions
 from engine.clock import SECOND_NS
 from engine.errors import UsageError
@@ -55,7 +56,7 @@ def waiting_times(name: str, *, steps: int, minutes: int = 20) -> dict[int, list
             due_ns = event.venue_ns + 5 * SECOND_NS
             bid_price, ask_price = event.bid, event.ask
             for _ in range(steps):
-                bid_price, ask_price = below(bid_price, scale), above(ask_price, scale)
+                bid_price, ask_price = below(bid_price, scale, figures=5), above(ask_price, scale, figures=5)
             resting += [(BUY, bid_price, event.venue_ns), (SELL, ask_price, event.venue_ns)]
     for side, _, _ in resting:
         found[side].append(minutes * 60.0)

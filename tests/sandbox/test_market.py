@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.grid import FIGURES
-from adapters.sandbox.market import INSTRUMENTS_DEFAULT, PROFILES, SyntheticMarket
+from adapters.exchange.market import INSTRUMENTS_DEFAULT, PROFILES
+from adapters.hyperliquid.rules import RULES
+from adapters.sandbox.market import SyntheticMarket
 from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import Quote, Trade
@@ -57,9 +58,11 @@ def test_trades_are_at_the_quote_on_the_grid_and_in_order_of_time(
             assert event.size > 0
             prices = [event.price]
         for price in prices:
-            assert price % grid_step(price, scale=scale, figures=FIGURES) == 0
+            assert price % grid_step(price, scale=scale, figures=RULES.price_figures) == 0
             # to_grid takes unscaled numbers, so the price is passed as a whole number with scale 0
-            assert to_grid(price, scale=0, figures=FIGURES) == price or len(str(price)) > 5 + scale
+            assert (
+                to_grid(price, scale=0, figures=RULES.price_figures) == price or len(str(price)) > 5 + scale
+            )
 
 
 @given(seeds, starts)

@@ -13,8 +13,8 @@ import trio
 import wsproto
 from wsproto import events as ws_events
 
-from adapters.sandbox.connection import TcpConnection, WebsocketPeer
-from adapters.sandbox.sender import FrameSender
+from adapters.exchange.connection import TcpConnection, WebsocketPeer
+from adapters.exchange.sender import FrameSender
 from adapters.sandbox.server import SandboxAddress
 from tests.loopback import http_client
 from tests.profiles import pick

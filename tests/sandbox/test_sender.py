@@ -12,24 +12,30 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.faults import Faults
-from adapters.sandbox.sender import FrameSender
-from adapters.sandbox.wire import PONG, frame
+from adapters.exchange.faults import Faults
+from adapters.exchange.sender import FrameSender
+from adapters.sandbox.protocol import HyperliquidProtocol
+from adapters.sandbox.wire import PONG, channel_of, frame, scope_of
 from tests.profiles import examples
+
+
+def _channel(text: str) -> tuple[str, str]:
+    channel = channel_of(text)
+    return channel, scope_of(channel)
 
 
 class Client:
     """A fake websocket with its TCP connection and queue. Records the frames and their times."""
 
     def __init__(self, spec: str = "", seed: int = 1) -> None:
-        self.faults = Faults(spec, seed)
+        self.faults = Faults(spec, seed, HyperliquidProtocol.sizes)
         self.received: list[tuple[str, float]] = []
         self.restarts: list[int] = []
         self.aborted = self.half_open = False
         self.sent_at = -1.0
         self.queue, frames = trio.open_memory_channel[str](1000)
         self.sender = FrameSender(
-            cast("Any", self), frames, cast("Any", self), self.faults, self.restarts.append
+            cast("Any", self), frames, cast("Any", self), self.faults, self.restarts.append, _channel
         )
 
     @property

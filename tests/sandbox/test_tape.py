@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.tape import Tape, day_tape, journal_tape, synthetic_tape
+from adapters.exchange.tape import Tape, day_tape, journal_tape
+from adapters.sandbox.market import synthetic_tape
 from engine.errors import UsageError
 from engine.events import ClockAdvanced, Event, InstrumentListed, Quote, Trade
 from engine.events.codec import encode_inputs

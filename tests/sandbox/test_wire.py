@@ -8,7 +8,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.grid import FIGURES, above, below, levels
+from adapters.exchange.grid import above, below, levels
+from adapters.hyperliquid.rules import RULES
 from adapters.sandbox.wire import InstrumentEncoder, wire_number
 from engine.events import InstrumentListed, Quote
 from engine.values import INT64_MAX, grid_step, parse_scaled, to_grid
@@ -33,13 +34,13 @@ def test_a_whole_number_ends_in_a_zero_as_on_the_venue() -> None:
 def test_above_and_below_return_the_next_grid_price(price: int, scale: int) -> None:
     price = (
         price
-        // grid_step(price, scale=scale, figures=FIGURES)
-        * grid_step(price, scale=scale, figures=FIGURES)
+        // grid_step(price, scale=scale, figures=RULES.price_figures)
+        * grid_step(price, scale=scale, figures=RULES.price_figures)
     )
-    higher = above(price, scale)
+    higher = above(price, scale, figures=RULES.price_figures)
     assert higher > price
-    assert higher % grid_step(higher, scale=scale, figures=FIGURES) == 0
-    assert below(higher, scale) == price
+    assert higher % grid_step(higher, scale=scale, figures=RULES.price_figures) == 0
+    assert below(higher, scale, figures=RULES.price_figures) == price
     assert to_grid(f"{price}e-{scale}", scale=scale, figures=5) == price
 
 
@@ -55,12 +56,12 @@ def test_a_book_is_ordered_uncrossed_and_begins_at_the_quote(
     scale = BTC.price_scale
     bid = (
         price
-        // grid_step(price, scale=scale, figures=FIGURES)
-        * grid_step(price, scale=scale, figures=FIGURES)
+        // grid_step(price, scale=scale, figures=RULES.price_figures)
+        * grid_step(price, scale=scale, figures=RULES.price_figures)
     )
     ask = bid
     for _ in range(steps):
-        ask = above(ask, scale)
+        ask = above(ask, scale, figures=RULES.price_figures)
     bids, asks = levels(BTC, Quote(0, 0, 1, bid, size, ask, size), depth, figures=figures)
     assert len(bids) <= depth >= len(asks)
     assert [level[0] for level in bids] == sorted({level[0] for level in bids}, reverse=True)
@@ -69,7 +70,9 @@ def test_a_book_is_ordered_uncrossed_and_begins_at_the_quote(
     if figures is None:
         assert bids[0][:2] == (bid, size)
         assert asks[0][:2] == (ask, size)
-        assert all(at % grid_step(at, scale=scale, figures=FIGURES) == 0 for at, _, _ in bids + asks)
+        assert all(
+            at % grid_step(at, scale=scale, figures=RULES.price_figures) == 0 for at, _, _ in bids + asks
+        )
     if bids:
         assert bids[0][0] <= bid < ask <= asks[0][0]
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from adapters.sandbox.market import _BLOCK_MS, InstrumentProfile, SyntheticMarket, _InstrumentGenerator
+from adapters.exchange.market import _BLOCK_MS, InstrumentProfile, _InstrumentGenerator
+from adapters.sandbox.market import SyntheticMarket
 from engine.events import Quote, Trade
 
 __all__ = ["PacedMarket"]

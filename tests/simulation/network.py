@@ -114,7 +114,7 @@ class End(trio.abc.Stream):
 
 
 class Tcp:
-    """A connection as the venue's server sees it (see `adapters.sandbox.connection.TcpConnection`)."""
+    """A connection as the venue's server sees it (see `adapters.exchange.connection.TcpConnection`)."""
 
     def __init__(self, network: SimulatedNetwork, *, is_request: bool = False) -> None:
         self.scope = trio.CancelScope()

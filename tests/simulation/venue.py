@@ -17,10 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
-from adapters.sandbox.faults import Fault
+from adapters.exchange.faults import Fault
+from adapters.exchange.player import Player
+from adapters.exchange.tape import Tape
 from adapters.sandbox.requests import Requests
-from adapters.sandbox.server import Sandbox, SandboxOptions, _Player
-from adapters.sandbox.tape import Tape
+from adapters.sandbox.server import Sandbox, SandboxOptions
 from engine.events import Quote, Trade
 from tests.live.kit import ACCOUNT
 from tests.simulation.market import PacedMarket
@@ -89,9 +90,11 @@ class SimulatedVenue(Sandbox):
         self.posted: Callable[[str, bytes], None] = lambda _path, _body: None
         self._requests.post = self._post  # type: ignore[method-assign]
 
-    async def serve(self, *, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve(
+        self, *, start: Any = None, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Play the tape until cancelled."""
-        player = self._player = _Player(self._tape.play(0), self._hub)
+        player = self._player = Player(self._tape.play(0), self._protocol)
         player.play(self._clock.now_ns(), slice_ns=SECOND_NS)
         task_status.started()
         while True:
@@ -105,7 +108,7 @@ class SimulatedVenue(Sandbox):
     def ask(self, kind: str, **more: Any) -> Any:
         """Return the body of an answer to `/info` about the account: the venue's truth."""
         body = msgspec.json.encode({"type": kind, "user": ACCOUNT, **more})
-        answer = self._info.answer(body, self._catch_up())
+        answer = self._info.answer(body, self.catch_up())
         assert answer.status == 200, answer.body
         return msgspec.json.decode(answer.body)
 
@@ -137,7 +140,7 @@ class SimulatedVenue(Sandbox):
 
     def act_directly(self, body: bytes) -> None:
         """Carry out a signed action that does not come over the engine's network."""
-        self._hub.act(body, self._catch_up())
+        self._hub.act(body, self.catch_up())
 
     def _post(self, peer: Any, tcp: Any, post: Any, nursery: trio.Nursery) -> None:
         if post.request.type == "action":
@@ -189,7 +192,7 @@ class SimulatedVenue(Sandbox):
             "client": address,
         }
         try:
-            response: Response = await self._answer(Request(scope, receive), path.rpartition("/")[2])
+            response: Response = await self._answer(Request(scope, receive))
         finally:
             self._tcp_connections.pop(address, None)
         if tcp.is_cut:

@@ -27,12 +27,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from adapters.exchange.grid import DEPTH, levels
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.margin import Margin
 from adapters.sandbox.exchange.money import fee_of, notional
 from adapters.sandbox.exchange.orders import Order
 from adapters.sandbox.exchange.reports import Execution, Reports
-from adapters.sandbox.grid import DEPTH, levels
 from adapters.sandbox.market_state import InstrumentState, MarketState
 from engine.events import Quote, Trade
 from engine.values import BUY

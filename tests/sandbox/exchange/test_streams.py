@@ -9,7 +9,7 @@ import trio
 from trio.abc import Clock
 from trio_websocket import WebSocketConnection
 
-from adapters.sandbox.tape import Tape
+from adapters.exchange.tape import Tape
 from tests.pacing import pacing
 from tests.sandbox.exchange.kit import (
     ALICE,

@@ -14,8 +14,8 @@ import msgspec
 import trio
 from starlette.websockets import WebSocket
 
-from adapters.sandbox.connection import TcpConnection
-from adapters.sandbox.faults import Faults, channel_of, scope_of
+from adapters.exchange.connection import TcpConnection
+from adapters.exchange.faults import Faults
 
 __all__ = ["FrameSender"]
 
@@ -29,7 +29,11 @@ class _Held(msgspec.Struct):
 
 
 class FrameSender:
-    """Sends one client's frames. `restart` is called with the milliseconds for which the server is down."""
+    """Sends one client's frames.
+
+    `restart` is called with the milliseconds for which the server is down; `channel` returns the channel of a
+    frame and its scope.
+    """
 
     def __init__(
         self,
@@ -38,12 +42,14 @@ class FrameSender:
         tcp: TcpConnection,
         faults: Faults,
         restart: Callable[[int], None],
+        channel: Callable[[str], tuple[str, str]],
     ) -> None:
         self._websocket = websocket
         self._frames = frames
         self._tcp = tcp
         self._faults = faults
         self._restart = restart
+        self._channel = channel
         self._mute: set[str] = set()
         self._held: list[_Held] = []
 
@@ -61,10 +67,9 @@ class FrameSender:
 
     async def _pass(self, text: str) -> None:
         """Send a frame, or apply the fault that hits it."""
-        channel = channel_of(text)
+        channel, scope = self._channel(text)
         if channel in self._mute:
             return
-        scope = scope_of(channel)
         fault = self._faults.for_frame(scope) if scope else None
         match fault.kind if fault else "":
             case "drop":

@@ -78,22 +78,36 @@ class _Stream:
 
 
 class WebsocketPeer:
-    """A websocket client with a bounded queue of outgoing frames (implements `hub.Peer`)."""
+    """A websocket client with a bounded queue of outgoing frames (implements `protocol.Client`).
 
-    def __init__(self, queue: trio.MemorySendChannel[str], tcp: TcpConnection) -> None:
+    `nursery` is the connection's: a task in it ends with the connection.
+    """
+
+    def __init__(
+        self,
+        queue: trio.MemorySendChannel[str],
+        tcp: TcpConnection,
+        nursery: trio.Nursery | None = None,
+        *,
+        path: str = "/",
+        query: str = "",
+    ) -> None:
         self._queue = queue
-        self._tcp = tcp
+        self.tcp = tcp
+        self.nursery = nursery
+        self.path = path
+        self.query = query
 
     def send(self, text: str) -> None:
         try:
             self._queue.send_nowait(text)
         except trio.WouldBlock:
-            self._tcp.abort()
+            self.tcp.abort()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the connection is closing; the server removes this peer from the hub
+            pass  # the connection is closing; the server removes this client
 
     def abort(self) -> None:
-        self._tcp.abort()
+        self.tcp.abort()
 
 
 class Asgi:

@@ -22,8 +22,8 @@ from typing import Final
 
 import msgspec
 
-from adapters.sandbox.grid import above, below
-from adapters.sandbox.market import INSTRUMENTS_DEFAULT, SyntheticMarket
+from adapters.exchange.grid import above, below
+from adapters.exchange.market import INSTRUMENTS_DEFAULT, Lists, SyntheticMarket
 from engine.errors import UsageError
 from engine.events import Event, InstrumentListed, Quote, Trade
 from engine.events.codec import decode_inputs
@@ -59,10 +59,11 @@ def synthetic_tape(
     instruments: Sequence[str] = INSTRUMENTS_DEFAULT,
     start_ns: int = SYNTHETIC_START_NS,
     *,
+    lists: Lists,
     calm: bool = False,
 ) -> Tape:
     """Return the endless tape of the synthetic market. Raises UsageError for an unknown instrument."""
-    market = SyntheticMarket(seed, instruments, calm=calm)
+    market = SyntheticMarket(seed, instruments, lists=lists, calm=calm)
     return Tape(market.instruments(start_ns), start_ns, lambda shift_ns: market.events(start_ns + shift_ns))
 
 

@@ -39,7 +39,7 @@ import msgspec
 
 from engine.errors import UsageError
 
-__all__ = ["FRAME_KINDS", "REQUEST_KINDS", "Fault", "Faults", "channel_of", "scope_of"]
+__all__ = ["FRAME_KINDS", "REQUEST_KINDS", "Fault", "Faults"]
 
 REQUEST_KINDS: Final = ("429", "5xx", "swallow", "lost-reply", "late-reply", "restart")
 FRAME_KINDS: Final = (
@@ -62,10 +62,6 @@ _ENTRY: Final = re.compile(r"([a-z0-9-]+):([0-9.]+)(?:/([0-9]{1,7}))?(?:@([a-z]+
 _MS: Final = {"late-reply": 6000, "delay": 500, "reorder": 500, "restart": 3000}
 _STATUSES: Final = (500, 502, 503, 504)
 _WINDOW: Final = 9
-_SIZE: Final = re.compile(r'"sz":"[^"]*"')
-
-_MARKET_CHANNELS: Final = frozenset({"trades", "bbo", "l2Book", "candle", "activeAssetCtx", "allMids"})
-_ANSWER_CHANNELS: Final = frozenset({"subscriptionResponse", "pong", "error", "post"})
 _DRAW_BITS: Final = 30
 
 
@@ -92,12 +88,13 @@ class _Rule(msgspec.Struct):
 
 
 class Faults:
-    """The rules of one sandbox. `fired` counts faults by kind."""
+    """The rules of one exchange. `fired` counts faults by kind. `sizes`: see `VenueProtocol.sizes`."""
 
-    def __init__(self, spec: str = "", seed: int = 1) -> None:
+    def __init__(self, spec: str = "", seed: int = 1, sizes: tuple[str, str] | None = None) -> None:
         """Parse the specification. Raises UsageError if it is invalid."""
         self.fired: Counter[str] = Counter()
         self._random = Random(seed)
+        self._sizes = sizes
         self._rules = [_rule(part.strip()) for part in spec.split(",") if part.strip()]
         self._armed: list[_Rule] = []
 
@@ -128,7 +125,7 @@ class Faults:
 
     def damaged(self, text: str) -> str:
         """Return a frame that cannot be used, or of which a part cannot."""
-        spoiled = _SIZE.sub('"sz":"0"', text, count=1)
+        spoiled = re.sub(*self._sizes, text, count=1) if self._sizes else text
         if spoiled != text and self._random.getrandbits(1):
             return spoiled
         return text[: 1 + self._random.getrandbits(30) % (len(text) - 1)]
@@ -153,18 +150,6 @@ class Faults:
                     ms = ms * self._random.getrandbits(16) >> 16
                 return Fault(rule.kind, ms)
         return None
-
-
-def channel_of(text: str) -> str:
-    """Return the channel of a frame made by `wire.frame`."""
-    return text[12 : text.index('"', 12)]
-
-
-def scope_of(channel: str) -> str:
-    """Return the scope of a channel; "" for answers, which faults never hit."""
-    if channel in _MARKET_CHANNELS:
-        return "market"
-    return "" if channel in _ANSWER_CHANNELS else "user"
 
 
 def _rule(text: str) -> _Rule:

@@ -1,4 +1,4 @@
-"""The venue's price grid, and the order book generated around a best bid and ask. Integers only.
+"""A price grid, and the order book generated around a best bid and ask. Integers only.
 
 A tape holds only the best bid and ask, so `levels` generates the levels behind them. The size of a level is a
 function of its price and the instrument's name, so it stays the same until the best price reaches it. Called
@@ -12,14 +12,10 @@ from itertools import islice
 from typing import Final
 from zlib import crc32
 
-from adapters.hyperliquid.rules import RULES
 from engine.events import InstrumentListed, Quote
 from engine.values import grid_step
 
-__all__ = ["DEPTH", "FIGURES", "Level", "above", "below", "levels", "orders_at"]
-
-FIGURES: Final = RULES.price_figures
-"""Significant figures of a price on this venue. Whole numbers are always allowed."""
+__all__ = ["DEPTH", "Level", "above", "below", "levels", "orders_at"]
 
 DEPTH: Final = 20
 """Levels on each side of a full book."""
@@ -30,13 +26,13 @@ Level = tuple[int, int, int]
 _MASK: Final = 2**64 - 1
 
 
-def below(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
+def below(price: int, scale: int, *, step: int = 1, figures: int = 0) -> int:
     """Return the highest grid price below `price`; 0 or less if there is no such price."""
     quantum = grid_step(price - 1, scale=scale, step=step, figures=figures) if price > 1 else step
     return (price - 1) // quantum * quantum
 
 
-def above(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
+def above(price: int, scale: int, *, step: int = 1, figures: int = 0) -> int:
     """Return the lowest grid price above `price`."""
     quantum = grid_step(price, scale=scale, step=step, figures=figures)
     return (price // quantum + 1) * quantum
