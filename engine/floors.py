@@ -87,7 +87,7 @@ FLOORS: Final = (
         4,
         ("engine.stores",),
         (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.analysis.trips", "engine.stores"),
-        (*_PURE, "sqlite_utils", "pyarrow", "psycopg"),
+        (*_PURE, "sqlite_utils", "pyarrow", "psycopg", "redis", "httpx"),
     ),
     # Projections of records: no I/O but reading days of the journal.
     Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),

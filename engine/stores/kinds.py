@@ -27,6 +27,7 @@ STORES: Final = {
     "sqlite": "engine.stores.sqlite.store:SQLITE",
     "csv": "engine.stores.csv_bars:CSV",
     "postgres": "engine.stores.postgres.store:POSTGRES",
+    "redis": "engine.stores.redis.store:REDIS",
     "parquet": "engine.stores.parquet.store:PARQUET",
 }
 """The kinds of this project: module:attribute by name."""

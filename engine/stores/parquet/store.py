@@ -64,7 +64,7 @@ BUSY_S: Final = 5.0
 _STATE: Final = ".state.db"
 _INTERNAL: Final = frozenset({"cursor", "order_sums", "open_trips"})
 """Tables that only later rows need: they have no files."""
-_WITHOUT_DAYS: Final = frozenset({"instruments", "positions", "sessions"})
+_WITHOUT_DAYS: Final = frozenset({"instruments", "positions", "quotes", "sessions"})
 _KEPT: Final = frozenset({"instruments", "orders", "order_sums", "open_trips", "sessions"})
 _DAYS: Final = ("start_ns", "time_ns", "at_ns", "exited_ns", "submitted_ns", "updated_ns")
 """The time that decides a row's day: the first of these that the table has, and the row."""

@@ -273,6 +273,17 @@ TABLES: Final[dict[str, TableShape]] = {
         pk="seq",
         indexes=(("feed", "at_ns"),),
     ),
+    # The newest quote of each instrument.
+    "quotes": TableShape(
+        {
+            **INSTRUMENT,
+            "venue_time": str,
+            "venue_ns": int,
+            **dict.fromkeys(("bid", "bid_size", "ask", "ask_size"), float),
+            **RECORD,
+        },
+        pk="instrument_id",
+    ),
     "candles": TableShape(
         {
             **INSTRUMENT,

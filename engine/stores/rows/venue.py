@@ -21,6 +21,7 @@ from engine.events import (
     FundingRead,
     MarketHalted,
     PositionDiffers,
+    Quote,
 )
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.units import Listing, record
@@ -55,6 +56,7 @@ class VenueRows:
         self._batch = batch
         self.handlers: dict[type[Event], tuple[str, Callable[[int, int, Any], None]]] = {
             CandleRead: ("candles", self._candle),
+            Quote: ("quotes", self._quote),
             FundingRead: ("funding_rates", self._rate),
             FundingPaid: ("funding_payments", self._payment),
             ContextRead: ("open_interest", self._context),
@@ -82,6 +84,18 @@ class VenueRows:
         )
         key = (event.instrument, interval_name(event.interval_ns), event.start_ns)
         self._change("candles", key, values)
+
+    def _quote(self, seq: int, cause: int, event: Quote) -> None:
+        """The newest quote of an instrument."""
+        listing = self._batch.listing(event.instrument)
+        values = (
+            *listing.named,
+            *(iso_text(event.venue_ns), event.venue_ns),
+            *(listing.price(event.bid) if event.bid else None, listing.size(event.bid_size)),
+            *(listing.price(event.ask) if event.ask else None, listing.size(event.ask_size)),
+            *record(seq, cause, event.recv_ns),
+        )
+        self._change("quotes", (event.instrument,), values)
 
     def _rate(self, seq: int, cause: int, event: FundingRead) -> None:
         listing = self._batch.listing(event.instrument)

