@@ -36,7 +36,7 @@ DECIMALS = 12  # the drawn amounts need more digits before the point than market
 
 
 def by_key(store: ParquetStore) -> Content:
-    found = list(store.dump_rows())
+    found = list(store.dump())
     return sorted(found, key=lambda one: (one[0], [str(one[1][key]) for key in TABLES[one[0]].key]))
 
 
@@ -147,7 +147,7 @@ def test_a_correction_replaces_the_bar_in_the_file_that_has_it(
             apply(writer, [bar(seq, seq, 100)])
         apply(writer, [bar(42, 5, 250, revision=1)])
         apply(writer, [bar(43, 5, 999)])  # an older revision is not the bar
-    rows = [row for name, row in ParquetStore(tmp_path).dump_rows() if name == "bars"]
+    rows = [row for name, row in ParquetStore(tmp_path).dump() if name == "bars"]
     assert len(rows) == 40
     assert [(row["seq"], row["close"]) for row in rows if row["revision"]] == [(42, Decimal("2.50"))]
     assert len({row["start_ns"] for row in rows}) == 40
@@ -188,7 +188,7 @@ def test_rows_wait_for_a_file_and_survive_a_kill_while_they_do(tmp_path: Path) -
         assert again.seq == 31
         apply(again, trades(32, 1))
     for folder in (tmp_path, place):
-        seqs = [row["seq"] for name, row in ParquetStore(folder).dump_rows() if name == "trades"]
+        seqs = [row["seq"] for name, row in ParquetStore(folder).dump() if name == "trades"]
         assert seqs == list(range(2, 32 + (folder == place)))
 
 
@@ -216,7 +216,7 @@ def test_files_that_are_gone_or_not_whole_are_reported(tmp_path: Path) -> None:
 def test_other_tables_are_rebuilt_and_other_files_never_touched(tmp_path: Path) -> None:
     with opened(tmp_path, tables=["trades", "fills"]) as writer:
         apply_all(writer, a_day())
-    assert {name for name, _ in ParquetStore(tmp_path).dump_rows()} == {"fills", "instruments", "orders"}
+    assert {name for name, _ in ParquetStore(tmp_path).dump()} == {"fills", "instruments", "orders"}
     for options in ({"tables": ["trades"]}, {"tables": ["trades", "fills"], "decimals": 9}):
         with pytest.raises(StoreOutOfStep, match="other tables or columns"), opened(tmp_path, **options):
             pass

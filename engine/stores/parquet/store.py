@@ -197,7 +197,7 @@ class ParquetStore:
         finally:
             lock.release()
 
-    def dump_rows(self) -> Iterator[tuple[str, Row]]:
+    def dump(self) -> Iterator[tuple[str, Row]]:
         """Yield (table, row) of what the files hold, part by part. For comparisons."""
         with self._errors(), suppress(FileNotFoundError):
             for path in parts_in(self.folder, self._shown):

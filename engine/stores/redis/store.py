@@ -179,7 +179,7 @@ class RedisStore:
             finally:
                 client.close()
 
-    def dump_rows(self) -> Iterator[tuple[str, Row]]:
+    def dump(self) -> Iterator[tuple[str, Row]]:
         """Yield (key, row) of every hash, and of every entry of a stream by rising seq, in order of keys."""
         with self._errors():
             client = self._connect("")

@@ -42,7 +42,7 @@ class TestRedis(StoreContract):
         return RedisStore(self.url, prefix=f"test[*]{place}")
 
     def content(self, place: Path) -> Content:
-        found = RedisStore(self.url, prefix=f"test[*]{place}").dump_rows()
+        found = RedisStore(self.url, prefix=f"test[*]{place}").dump()
         return [(name, {**row, "seq": int(row["seq"])}) for name, row in found]
 
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
@@ -77,7 +77,7 @@ def followed(store: RedisStore, day: list[Record], size: int = 7, until: int | N
 
 
 def content(store: RedisStore) -> list[Any]:
-    return list(store.dump_rows())
+    return list(store.dump())
 
 
 def test_the_newest_rows_are_read_in_one_step(redis: Redis) -> None:
