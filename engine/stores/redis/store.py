@@ -20,7 +20,8 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -32,11 +33,6 @@ from engine.stores.rows.tables import SCHEMA_VERSION
 from engine.stores.rows.units import as_text
 from engine.stores.settings import Address
 from engine.stores.store import Cursor, Row, Rows, Store
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import redis
 
 __all__ = ["REDIS", "RedisSettings", "RedisStore"]
 
@@ -89,7 +85,7 @@ class RedisStore:
         self._prefix = prefix
         self._length = length
         self._expire_s = expire_s
-        self._client: redis.Redis | None = None
+        self._client: Any = None  # redis-py is only there with the extra
         self._name = ""
         self._had_rows = False
 
@@ -212,7 +208,7 @@ class RedisStore:
 
     # The server.
 
-    def _opened(self) -> redis.Redis:
+    def _opened(self) -> Any:
         assert self._client is not None, "called in a transaction"
         return self._client
 
@@ -237,7 +233,7 @@ class RedisStore:
             client.close()
             raise
 
-    def _connect(self, name: str) -> redis.Redis:
+    def _connect(self, name: str) -> Any:
         try:
             import redis
             from redis.backoff import NoBackoff
@@ -257,7 +253,7 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
         )
 
-    def _is_connected(self, client: redis.Redis, name: bytes) -> bool:
+    def _is_connected(self, client: Any, name: bytes) -> bool:
         """Return whether a writer of this name is connected. Where this may not be asked, it is."""
         import redis
 
@@ -267,7 +263,7 @@ class RedisStore:
             return True
         return any(one["name"] == name.decode() for one in clients)
 
-    def _read_cursor(self, client: redis.Redis) -> Cursor | None:
+    def _read_cursor(self, client: Any) -> Cursor | None:
         names = ("version", "journal_id", "seq", "digest", "epoch")
         found: list[Any] = client.hmget(self._key("cursor"), *names)
         if found[2] is None:
