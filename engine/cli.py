@@ -41,6 +41,7 @@ _COMMANDS = (
     "backtest",
     "report",
     "sweep",
+    "check",
     "import",
     "backfill",
     "bars",

@@ -232,6 +232,8 @@ def run_backtest(
     watch: Sequence[Watcher] = (),
     within: Range = WHOLE,
     windows: Windows = (),
+    session: str = "",
+    before: Callable[[int], None] | None = None,
     disk: Disk = DISK,
 ) -> BacktestReport:
     """Run the days by date through one session and return the result. Closes the sink.
@@ -239,7 +241,9 @@ def run_backtest(
     Each of `watch` sees every frame. If the configuration names instruments, only their inputs are used, and
     of those the ones in the range `within`. The days may be of several journals (see `replay.joining`);
     `disk` is where they are read. `windows` are those of `SessionStarted`: at the end of each the positions
-    of its strategy are closed, as an input of the run.
+    of its strategy are closed, as an input of the run. `session` is the id of the session, by default one of
+    the configuration, the inputs and the range. `before` is called with the time of each input before it is
+    played.
 
     Raises UsageError for days that do not fit together, have nothing to play or lack a configured instrument,
     JournalDamaged for a day that cannot be read.
@@ -260,11 +264,14 @@ def run_backtest(
     batches = with_seams(days.batches(left_out), windows)
     if isinstance(config.simulated, SimulatedConfig) and config.simulated.feed_ms:
         batches = delayed(batches, config.simulated.latency("feed_ms"), config.seed)
+    if before is not None:
+        batches = _one_by_one(batches, before)
     first = next(batches)
     report.first = report.last = max(engine_time(first[0]), within.begin_ns)
     started = builder.start(
         recv_ns=engine_time(first[0]),
-        session=_session_name(config, days.content if within.whole else encode_inputs(first), within),
+        session=session
+        or _session_name(config, days.content if within.whole else encode_inputs(first), within),
         mode="backtest",
         config=config,
         begin_ns=within.begin_ns,
@@ -315,6 +322,13 @@ def run_backtest(
 def report_settings(config: Config) -> ReportSettings:
     """Return what the ratios of a year assume, as configured."""
     return ReportSettings(config.report.annualise, float(config.report.risk_free_percent))
+
+
+def _one_by_one(batches: Iterator[list[Event]], before: Callable[[int], None]) -> Iterator[list[Event]]:
+    for batch in batches:
+        for event in batch:
+            before(engine_time(event))
+            yield [event]
 
 
 def _halt_note(halted: EngineHalted | MarketHalted, instruments: Instruments) -> str:
