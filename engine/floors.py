@@ -137,6 +137,13 @@ FLOORS: Final = (
         (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "engine.pages", "replay", "engine.search"),
         (*_PURE, "distributed", "optuna", "ray"),
     ),
+    # Results for programs. pandas and polars are imported by the methods that make their frames.
+    Floor(
+        5,
+        ("engine.research",),
+        (*_BELOW_EDGES, *_EDGES, "replay", "engine.research"),
+        (*_PURE, "pandas", "polars"),
+    ),
     Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),
 )
 

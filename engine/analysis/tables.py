@@ -31,7 +31,16 @@ from engine.analysis.shapes import (
     SessionRow,
 )
 
-__all__ = ["ROWS", "Table", "pairs_table", "report_tables", "rows_table", "summary_table", "text_table"]
+__all__ = [
+    "EXACT",
+    "ROWS",
+    "Table",
+    "pairs_table",
+    "report_tables",
+    "rows_table",
+    "summary_table",
+    "text_table",
+]
 
 ROWS: Final[dict[str, type[msgspec.Struct]]] = {
     "days": DayPoint,
@@ -53,6 +62,14 @@ ROWS: Final[dict[str, type[msgspec.Struct]]] = {
     "sessions": SessionRow,
 }
 """The tables of a report that are lists of structs."""
+
+EXACT: Final = frozenset(
+    [
+        *("price", "size", "filled", "fee", "fees", "profit", "net", "net_profit", "open_profit", "funding"),
+        *("mae", "mfe", "depth", "equity", "moved", "best", "worst"),
+    ]
+)
+"""Columns of exact decimal text; other text is words."""
 
 _FIELDS: Final = {"fills": "fill_rows"}
 """Where a table has another name than its field."""

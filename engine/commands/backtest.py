@@ -9,10 +9,10 @@ from typing import Any
 import click
 import msgspec
 
+from engine.analysis.measures import measure_rows, report_fields
 from engine.analysis.tables import Table, report_tables, text_table
 from engine.clock import iso_text
 from engine.commands.configuration import read_config, with_latency
-from engine.commands.measures import measure_rows, report_fields
 from engine.commands.output import (
     begin_option,
     config_option,

@@ -9,11 +9,11 @@ import click
 import msgspec
 
 from engine.analysis.matching import WINDOW_NS, Orders
+from engine.analysis.measures import measure_rows, report_fields
 from engine.analysis.report import Report
 from engine.analysis.tables import Table, pairs_table, report_tables, summary_table
 from engine.clock import iso_text
 from engine.commands.configuration import read_config
-from engine.commands.measures import measure_rows, report_fields
 from engine.commands.output import json_option, print_json, progress, table
 from engine.commands.pages import Drawn, check_page, folders_by_day, title_of, write_page
 from engine.commands.tables import check_tables, csv_option, write_tables

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from engine.analysis.collecting import Collector
 from engine.analysis.formulas import FORMULAS
+from engine.analysis.measures import measure_rows
 from engine.analysis.report import report_of
-from engine.commands.measures import measure_rows
 from engine.config import Config
 from engine.journal import list_days
 from engine.records import read_records

@@ -1,4 +1,4 @@
-"""How a report is shown: rows of a table, and fields for machines. Called by `engine backtest`, `report`."""
+"""How a report is shown: rows of a table, and fields for machines. Called by commands and `research`."""
 
 from __future__ import annotations
 
