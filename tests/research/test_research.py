@@ -151,19 +151,17 @@ def run_text(text: str) -> str:
     return str(done.stdout)
 
 
+def output_of(text: str) -> str:
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_examples_of_the_page_run() -> None:
-    frame, plain = [
-        block.text for block in blocks(ROOT / "docs" / "research.md") if block.language == "python"
-    ]
+    page = blocks(ROOT / "docs" / "research.md")
+    frame, plain = [block.text for block in page if block.language == "python"]
     assert len(frame.splitlines()) <= 4
-    done = subprocess.run(
-        [sys.executable, "-c", plain], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "digest" in done
+    assert "digest" in output_of(plain)
     pytest.importorskip("pandas")
-    done = subprocess.run(
-        [sys.executable, "-c", frame], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "rows x" in done or "entered_utc" in done
+    shown = output_of(frame)
+    assert "rows x" in shown or "entered_utc" in shown
