@@ -18,6 +18,7 @@ from adapters.binance.markets import Market
 from adapters.binance.salvage import decode_or_salvage
 from adapters.binance.wire import MESSAGE_BYTES_MAX, Frame, Reply
 from adapters.transport.protocol import (
+    ANSWERED,
     UNREAD,
     ConfirmedAll,
     Control,
@@ -30,6 +31,9 @@ from engine.errors import UsageError
 from engine.events import InstrumentListed
 
 __all__ = ["Channel", "MarketProtocol", "Share", "check_channels", "share_out", "venue_intervals"]
+
+_PING_ID: Final = 0
+PING: Final = f'{{"method":"GET_PROPERTY","params":["combined"],"id":{_PING_ID}}}'
 
 _PARAMS_MAX: Final = 100
 """Streams of one message."""
@@ -78,7 +82,8 @@ class _Shutdown(NamedTuple):
 class MarketProtocol:
     """The stream of `channels`. See `adapters.transport.protocol.StreamProtocol`."""
 
-    ping: Final = ""
+    # A question whose answer comes in order with the events, which that to a ping frame need not.
+    ping: Final = PING
     message_bytes_max: Final = MESSAGE_BYTES_MAX
     controls: Final = frozenset[type]({Reply, _Unread, _Shutdown})
 
@@ -114,6 +119,8 @@ class MarketProtocol:
             return Leaving("the venue announces that this server shuts down")
         if not isinstance(frame, Reply):
             return UNREAD
+        if frame.id == _PING_ID:
+            return ANSWERED
         asked = self._asked.pop(frame.id, ()) if isinstance(frame.id, int) else ()
         if frame.text:
             return Refused(frame.text, asked[0] if len(asked) == 1 else None)

@@ -318,7 +318,7 @@ class BinanceFeed(Feed):
 
     async def _missed_trades(self, listed: InstrumentListed) -> Pieces:
         """Return the trades since the last known one. Raises VenueError."""
-        last = self._trackers[listed.instrument].memory.last_key
+        last = self._trackers[listed.instrument].known
         return await read_trades(
             *(self._rest, self._answers, listed, self.TRADES),
             None if last is None else (last[0], int(last[1])),

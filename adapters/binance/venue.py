@@ -39,6 +39,7 @@ class BinanceVenue(Venue):
     has_orders = True
     has_history = True
     has_raw = True
+    sandbox = "adapters.binance.sandbox.protocol:BinanceProtocol"
 
     def __init__(self, network: Network | None = None) -> None:
         self._network = network
@@ -102,3 +103,4 @@ class BinanceUsdmVenue(BinanceVenue):
     market: ClassVar[Market] = USDM
     rules: ClassVar[Rules] = USDM_RULES
     channels = USDM.channels
+    sandbox = "adapters.binance.sandbox.protocol:BinanceUsdmProtocol"

@@ -95,6 +95,13 @@ class GapTracker:
         """Whether a `FeedGap` is still to follow because of damage."""
         return self._doubt.begun
 
+    @property
+    def known(self) -> Key | None:
+        """The last trade before all that may be missing; None if none is known. A venue that answers trades
+        by their ids is asked for those since this one."""
+        keys = [hole.after for hole in self._doubt.holes if not hole.conflict]
+        return min([key for key in [*keys, self.memory.last_key] if key is not None], default=None)
+
     def lose(self) -> None:
         """Note a lost connection or subscription."""
         self.memory.lose()

@@ -1,0 +1,1 @@
+"""Binance's protocol for the local exchange."""
