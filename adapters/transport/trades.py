@@ -29,7 +29,7 @@ class LastTrade(NamedTuple):
     """The newest trade of an instrument in the journal: its venue time, and every trade id at that time."""
 
     venue_ns: int
-    trade_ids: tuple[int, ...]
+    trade_ids: tuple[int | str, ...]
 
 
 class TradeMemory:

@@ -27,6 +27,7 @@ VENUES: Final = {
     "binance": "adapters.binance.venue:BinanceVenue",
     "binance-usdm": "adapters.binance.venue:BinanceUsdmVenue",
     "lighter": "adapters.lighter.venue:LighterVenue",
+    "apex": "adapters.apex.venue:ApexVenue",
 }
 """The venues of this project: module:Class by name."""
 

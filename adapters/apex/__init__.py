@@ -1,0 +1,1 @@
+"""ApeX Omni: market data of its perps, and their history. It takes no orders."""
