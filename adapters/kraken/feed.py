@@ -128,7 +128,7 @@ class KrakenFeed(Feed):
             )
             if last is not None:
                 for trade_id in last.trade_ids:
-                    times.settle(listed.instrument, trade_id, last.venue_ns)
+                    times.settle(listed.instrument, int(trade_id), last.venue_ns)
         own = instruments if "book" in data.channels else ()
         self.books = Books(
             self._context,
