@@ -38,7 +38,7 @@ from adapters.transport.gaps import GapHost, GapTracker, Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
 from adapters.transport.latest import quote_of
-from adapters.transport.numbered import follows, split
+from adapters.transport.numbered import follows, split, whole
 from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import UNNUMBERED, Snapshot
@@ -345,17 +345,4 @@ class KrakenFeed(Feed):
         if len(rows) >= _RECENT and memory.proved and not follows(memory, trades):
             rows = await self._info.trades(pair, memory.last_ns - 1)
             pieces = [*self._answers.rest_pieces(rows, listed, self._clock.now_ns()), *pieces]
-        return _whole(pieces)
-
-
-def _whole(pieces: Pieces) -> Pieces:
-    """Return trades in the order of ids, split where one is missing, without repetitions."""
-    found = {int(trade.trade_id): trade for piece in pieces for trade in piece}
-    whole: Pieces = [[]]
-    last: int | None = None
-    for trade_id in sorted(found):
-        if last is not None and trade_id != last + 1:
-            whole.append([])
-        whole[-1].append(found[trade_id])
-        last = trade_id
-    return whole
+        return whole(pieces)

@@ -13,7 +13,7 @@ from adapters.transport.gaps import Pieces
 from adapters.transport.trades import Key, TradeMemory
 from engine.events import Trade
 
-__all__ = ["Missing", "follows", "split"]
+__all__ = ["Missing", "follows", "split", "whole"]
 
 
 class Missing(NamedTuple):
@@ -21,6 +21,10 @@ class Missing(NamedTuple):
 
     after: int
     before: int
+
+    def __str__(self) -> str:
+        """Return the reason of a damage."""
+        return f"trades between {self.after} and {self.before} are missing"
 
 
 def follows(memory: TradeMemory, trades: list[Trade], key: Key | None = None) -> bool:
@@ -67,3 +71,16 @@ def _last_id(memory: TradeMemory) -> int | None:
     if memory.resuming or memory.last_key is None:
         return None
     return int(memory.last_key[1])
+
+
+def whole(pieces: Pieces) -> Pieces:
+    """Return trades in the order of ids, split where one is missing, without repetitions."""
+    found = {int(trade.trade_id): trade for piece in pieces for trade in piece}
+    pieces = [[]]
+    last: int | None = None
+    for trade_id in sorted(found):
+        if last is not None and trade_id != last + 1:
+            pieces.append([])
+        pieces[-1].append(found[trade_id])
+        last = trade_id
+    return pieces

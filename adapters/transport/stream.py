@@ -405,8 +405,11 @@ class Stream:
             await self._confirm(control.key, recv_ns)
             return control.data
         if isinstance(control, ConfirmedAll):
+            # A venue may list what is confirmed already, too.
+            pending = {*self._unconfirmed, *(one.key for one in self.aside)}
             for key in control.keys:
-                await self._confirm(key, recv_ns)
+                if key in pending:
+                    await self._confirm(key, recv_ns)
         elif isinstance(control, Refused):
             self._health.venue_errors += 1
             await self._refuse(control, recv_ns)

@@ -24,6 +24,7 @@ VENUES: Final = {
     "sandbox": "adapters.sandbox.venue:SandboxVenue",
     "hyperliquid": "adapters.hyperliquid.venue:HyperliquidVenue",
     "kraken": "adapters.kraken.venue:KrakenVenue",
+    "coinbase": "adapters.coinbase.venue:CoinbaseVenue",
     "binance": "adapters.binance.venue:BinanceVenue",
     "binance-usdm": "adapters.binance.venue:BinanceUsdmVenue",
     "lighter": "adapters.lighter.venue:LighterVenue",

@@ -1,0 +1,1 @@
+"""Coinbase: market data and history of its spot products (Advanced Trade)."""

@@ -1,0 +1,58 @@
+"""Probes of silent subscriptions: one HTTP request for each channel of a product.
+
+Trades are compared by their ids, the best bid and ask with those of the last quote. A book and pushed candles
+have no probe: the numbers of the connection's messages prove them. Made by `feed.py`, called by
+`adapters/transport/silence.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from adapters.coinbase.channels import Channel
+from adapters.coinbase.decode import Decoder
+from adapters.coinbase.info import CoinbaseInfo
+from adapters.transport.latest import Latest
+from adapters.transport.silence import Key, Probe
+from adapters.transport.trades import TradeMemory
+from engine.events import InstrumentListed
+
+__all__ = ["Probes"]
+
+
+class Probes:
+    """The probes of one feed."""
+
+    def __init__(
+        self,
+        info: CoinbaseInfo,
+        decoder: Decoder,
+        now_ns: Callable[[], int],
+        latest: Latest,
+        memories: Mapping[str, TradeMemory],
+    ) -> None:
+        self._info = info
+        self._decoder = decoder
+        self._now_ns = now_ns
+        self._latest = latest
+        self._memories = memories  # by name of instrument
+
+    def of(
+        self, channels: Iterable[Channel], instruments: tuple[InstrumentListed, ...]
+    ) -> Iterator[tuple[Key, Probe]]:
+        """Yield the probe of each channel of a connection that has one."""
+        listed = {one.name: one for one in instruments}
+        for channel in channels:
+            if channel.kind in ("market_trades", "ticker"):
+                yield (channel.kind, channel.name), self._probe(listed[channel.name])
+
+    def _probe(self, listed: InstrumentListed) -> Probe:
+        async def probe(first: bool) -> Callable[[], bool]:
+            # A ticker follows a trade, so its probe is the same.
+            rows = await self._info.newest(listed.name, limit=100)
+            pieces = self._decoder.pieces(rows, self._now_ns())
+            trades = [one for piece in pieces for one in piece if one.instrument == listed.instrument]
+            memory = self._memories[listed.name]
+            return lambda: all(memory.has(trade) for trade in trades)
+
+        return probe

@@ -1,0 +1,1 @@
+"""Kraken's protocol for the local exchange."""
