@@ -83,7 +83,8 @@ class CoinbaseClient(VenueClient):
         async with self._info() as info:
             products = await info.products()
             read = await _read_clock(info)
-            speed = info.sandbox_speed
+            # A sandbox at the speed of real time does not name its speed.
+            speed = (info.sandbox_speed or 1.0) if self._loopback else None
         if not names:
             if not self._loopback:
                 raise UsageError(

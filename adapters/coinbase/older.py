@@ -1,8 +1,8 @@
 """The older feed of Coinbase Exchange, for the decoding of recordings.
 
 Owns the shapes of that feed: messages with a `type` and no `channel`. Promises: what `wire.py` and
-`decode.py` promise. `side` of a match is the maker's too, by the venue's documentation. Called by `raw.py`. Source:
-docs.cdp.coinbase.com, "Exchange WebSocket Channels", 2026-11; recordings of 2021.
+`decode.py` promise. `side` of a match is the maker's too, by the venue's documentation. Called by `raw.py`.
+Source: docs.cdp.coinbase.com, "Exchange WebSocket Channels", 2026-11; recordings of 2021.
 """
 
 from __future__ import annotations

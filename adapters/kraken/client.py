@@ -85,7 +85,8 @@ class KrakenClient(VenueClient):
         async with self._info() as info:
             pairs = await info.asset_pairs()
             read = await _read_clock(info, exact=self._loopback)
-            speed = info.sandbox_speed
+            # A sandbox at the speed of real time does not name its speed.
+            speed = (info.sandbox_speed or 1.0) if self._loopback else None
         self._rest_names = rest_names(pairs)
         if not names:
             if not self._loopback:

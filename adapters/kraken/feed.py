@@ -285,15 +285,7 @@ class KrakenFeed(Feed):
             own, missing = split(own, self._trackers[number].memory)
             taken.append(own)
             name = self._names[number]
-            damages += [
-                Damage(
-                    "trade",
-                    name,
-                    f"{name}: the trades between {one.after} and {one.before} are missing",
-                    True,
-                )
-                for one in missing
-            ]
+            damages += [Damage(self.TRADES, name, f"{name}: {one}", True) for one in missing]
         return taken, damages
 
     def _carry(

@@ -42,6 +42,7 @@ class KrakenVenue(Venue):
     rules: ClassVar[Rules] = RULES
     settings = KrakenSettings
     channels = CHANNELS
+    sandbox = "adapters.kraken.sandbox.protocol:KrakenProtocol"
     has_history = True
     has_raw = True
 

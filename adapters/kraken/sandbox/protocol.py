@@ -58,6 +58,11 @@ class KrakenProtocol(VenueProtocol):
         self._pings: deque[tuple[int, Client, int]] = deque()
         self._beat_ns = 0
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs and their trades."""
+        return list(self._pairs.values())
+
     @classmethod
     def lists(cls, profile: InstrumentProfile, number: int, recv_ns: int) -> InstrumentListed:
         """See `VenueProtocol.lists`: quoted in USD, sizes with eight decimals."""
@@ -150,7 +155,7 @@ class KrakenProtocol(VenueProtocol):
             client.send(_answer(method, number, error=error))
             return
         topics = self._topics[client]
-        result = {"channel": topic[0], "symbol": symbol}
+        result: dict[str, Any] = {"channel": topic[0], "symbol": symbol}
         result |= {"interval": topic[2]} if topic[0] == "ohlc" else {}
         if method == "unsubscribe":
             if topics.pop(topic, topic) is topic:
