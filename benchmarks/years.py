@@ -1,0 +1,81 @@
+"""Three years of one-minute candles of two coins: import, backtest and report, with time and memory.
+
+Each step is a command in a process of its own, so its peak memory is its own. Called by `benchmarks.run`, or
+alone: `python -m benchmarks.years`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from engine.clock import day_start_ns
+
+__all__ = ["measure_years"]
+
+MINUTES: Final = 1_096 * 1_440
+FIRST: Final = "2021-01-01"
+GOAL_S: Final = 8.0
+GOAL_MB: Final = 150.0
+_COINS: Final = ("ONE", "TWO")
+_STRATEGY: Final = ("--strategy", "engine.strategies.crossover:Crossover")
+
+
+def measure_years(root: Path, minutes: int = MINUTES) -> None:
+    """Import the candles, play one coin and both, write and read a report; print seconds and peak memory."""
+    root.mkdir(exist_ok=True)
+    print(f"\nyears: {minutes:,} one-minute candles of each of {len(_COINS)} coins")
+    for number, coin in enumerate(_COINS):
+        source = _write_candles(root / f"{coin}.csv", minutes, seed=number)
+        options = ("--venue", "bench", "--instrument", coin, "--journal", str(root / coin))
+        _measure(f"import {coin}", "import", str(source), *options)
+    journals = [str(root / coin) for coin in _COINS]
+    _measure("backtest, one", "backtest", journals[0], *_STRATEGY, goal_s=GOAL_S)
+    _measure("backtest, both", "backtest", *journals, *_STRATEGY)
+    out = str(root / "run")
+    page = ("--report", str(root / "report.html"))
+    _measure("with page and journal", "backtest", journals[0], *_STRATEGY, "--out", out, *page)
+    _measure("report of the journal", "report", out)
+    size = (root / "report.html").stat().st_size / 1e6
+    print(f"  page                    {size:>7.2f} MB")
+
+
+def _measure(what: str, *command: str, goal_s: float | None = None) -> None:
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "engine", *command], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds, peak = time.perf_counter() - began, used.ru_maxrss / 1024
+    verdict = ""
+    if goal_s is not None:
+        reached = seconds <= goal_s and peak <= GOAL_MB
+        verdict = f"   goal {goal_s:g} s, {GOAL_MB:g} MiB: {'reached' if reached else 'missed'}"
+    failed = f"   failed with {process.returncode}" if process.returncode else ""
+    cpu = used.ru_utime + used.ru_stime
+    print(f"  {what:22}  {seconds:>7.2f} s  {cpu:>7.2f} s cpu  {peak:>6.0f} MiB{verdict}{failed}", flush=True)
+
+
+def _write_candles(path: Path, minutes: int, seed: int) -> Path:
+    """Write a random walk of one-minute candles, the same in every run."""
+    random = Random(seed)
+    price, at_ms = 3_000_000, day_start_ns(FIRST) // 1_000_000
+    with path.open("w", encoding="utf-8") as file:
+        file.write("timestamp,open,high,low,close,volume\n")
+        for number in range(minutes):
+            close = max(1_000, price + random.randint(-2_000, 2_000))
+            high, low = max(price, close) + random.randint(0, 900), min(price, close) - random.randint(0, 900)
+            cents = ",".join(f"{value / 100:.2f}" for value in (price, high, low, close))
+            file.write(f"{at_ms + number * 60_000},{cents},{random.randint(1, 9_999) / 1000:.3f}\n")
+            price = close
+    return path
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        measure_years(Path(scratch))
