@@ -16,6 +16,7 @@ from adapters.lighter.wire import (
     BookFrame,
     CandlesFrame,
     Channel,
+    ConnectedFrame,
     SpotStatsFrame,
     StatsFrame,
     TickerFrame,
@@ -42,9 +43,7 @@ class LighterRawDecoder:
         self._known = {listed.name for listed in instruments}
         self._reader = Reader(self._names)
         self._decoder = Decoder(instruments, self._names)
-        self._books = {
-            listed.instrument: SyncedBook(listed, CHAINED, pulled=False, every_ms=0) for listed in instruments
-        }
+        self._books = {listed.instrument: SyncedBook(listed, CHAINED, pulled=False) for listed in instruments}
         self._waiting: list[tuple[int, Any, int, bool]] = []  # market, frame, receipt, whether it is whole
 
     def decode(self, message: str | bytes, recv_ns: int) -> Sequence[Event]:
@@ -52,6 +51,10 @@ class LighterRawDecoder:
         frame: Any = self._reader.decode(message)
         if isinstance(frame, Subscribed):
             frame = frame.data
+        if isinstance(frame, ConnectedFrame):
+            for book in self._books.values():
+                book.lose("")
+            return []
         whole = True
         if isinstance(frame, Salvaged):
             if frame.frame is None:
@@ -102,15 +105,16 @@ class LighterRawDecoder:
         return [] if reading is None else [reading]
 
     def _books_of(self, frame: BookFrame, recv_ns: int) -> list[Event]:
-        """Return the book after a change: the feed emits some of these."""
+        """Return what the feed reads of a book before and after a change."""
         found = self._decoder.book(frame, recv_ns)
         if found is None:
             return []
         listed, content = found
         book = self._books[listed.instrument]
+        reads = [book.read(recv_ns, waited=True)]
         if isinstance(content, Snapshot):
             book.take_snapshot(content)
         else:
             book.take_diff(content)
-        read = book.read(recv_ns)
-        return [] if read is None else [read]
+        reads.append(book.read(recv_ns))
+        return [read for read in reads if read is not None]

@@ -43,6 +43,7 @@ class LighterVenue(Venue):
     channels = CHANNELS
     has_history = True
     has_raw = True
+    sandbox = "adapters.lighter.sandbox.protocol:LighterProtocol"
 
     def __init__(self, network: Network | None = None) -> None:
         self._network = network

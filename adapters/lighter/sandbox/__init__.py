@@ -1,0 +1,1 @@
+"""Lighter's protocol on the local exchange."""
