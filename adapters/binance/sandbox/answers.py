@@ -54,6 +54,7 @@ class Answers:
             ("trades", self._trades),
             ("historicalTrades", self._trades),
             ("ticker/bookTicker", self._ticker),
+            ("ticker/price", self._price),
             ("klines", self._klines),
         ):
             self._paths[path] = self._of_symbol(answer)
@@ -184,6 +185,11 @@ class Answers:
             "askQty": state.size(ask_size),
         }
         return ok(row | ({"time": now_ms} if self._market.kind == "perp" else {}))
+
+    def _price(self, state: SymbolState, query: dict[str, str], now_ms: int) -> Answer:
+        recent = state.market.recent
+        price = recent[-1].price if recent else state.market.mark
+        return ok({"symbol": state.name, "price": state.price(price)})
 
     def _klines(self, state: SymbolState, query: dict[str, str], now_ms: int) -> Answer:
         interval = query.get("interval", "")
