@@ -233,7 +233,8 @@ async def test_an_answer_names_the_venues_own_error(autojump_clock: Any) -> None
     with pytest.raises(VenueUnreachable, match="HTTP 503"):
         await rest_of(SPOT, answer, []).ticker("BTCUSDT")
     status = 200
-    for body in (b"", b"{", b"[]", json.dumps({"serverTime": "x"}).encode(), b"\xff"):
+    for broken in (b"", b"{", b"[]", json.dumps({"serverTime": "x"}).encode(), b"\xff"):
+        body = broken
         with pytest.raises(VenueProtocolError, match=r"api\.binance\.com/api/v3/time"):
             await rest_of(SPOT, answer, []).server_time()
 
