@@ -210,7 +210,7 @@ class _Socket:
     """A websocket in the form that the server knows from its web framework."""
 
     def __init__(self, request: Any, address: tuple[str, int]) -> None:
-        self.scope = {"client": address}
+        self.scope = {"client": address, "path": "/ws"}
         self._request = request
         self._socket: WebSocketConnection
 
