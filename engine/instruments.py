@@ -54,6 +54,18 @@ def check_listing(listed: Collection[InstrumentListed], venue: str) -> None:
             raise VenueProtocolError(f"{venue} lists {one.name} {counts[one.key]} times")
 
 
+def of_feed(feed: str, instruments: Mapping[int, InstrumentListed]) -> list[int] | None:
+    """Return the numbers of the instruments that a feed is about, sorted; None for all.
+
+    A feed bears the name of its venue. Where instruments of several venues are listed, it is about those of
+    its venue, so that the loss of one venue does not touch what comes from another.
+    """
+    venues = {one.venue for one in instruments.values()}
+    if len(venues) < 2 or feed not in venues:
+        return None
+    return sorted(number for number, one in instruments.items() if one.venue == feed)
+
+
 def find_instrument(
     text: str, listed: Iterable[InstrumentListed], preferred: Collection[str] = ()
 ) -> InstrumentListed:

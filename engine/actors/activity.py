@@ -25,7 +25,7 @@ from engine.events import (
     SessionStarted,
     Trade,
 )
-from engine.instruments import is_among
+from engine.instruments import is_among, of_feed
 from engine.values import InstrumentId, Price, Size, Value, parse_scaled, power_of_ten, wide
 
 __all__ = ["ActivityBars"]
@@ -115,7 +115,8 @@ class ActivityBars(Actor):
             self._doubted.clear()
         if isinstance(event, ClockJumped) and not event.ahead:
             return
-        for instrument in self._open:
+        numbers = of_feed(event.feed, self.instruments) if isinstance(event, FeedDown) else None
+        for instrument in self._open if numbers is None else numbers:
             self._doubt(instrument)
 
     @handles(FeedDamaged)

@@ -51,6 +51,8 @@ from engine.events import (
     TimerFired,
     Trade,
 )
+from engine.instruments import of_feed
+from engine.values import INT64_MAX
 
 __all__ = ["Aggregator"]
 
@@ -280,7 +282,12 @@ class Aggregator(Skipping):
     @handles(SessionStarted, FeedDown)
     def note_feed_down(self, event: SessionStarted | FeedDown, emit: Emit) -> None:
         """Mark open bars as doubtful: until the feed is up, trades may be missing."""
-        if isinstance(event, FeedDown) or self._open:
+        numbers = of_feed(event.feed, self.instruments) if isinstance(event, FeedDown) else None
+        if numbers is not None:
+            for instrument in numbers:
+                self._market(instrument).blind = True
+                self._doubt(instrument, event.recv_ns, emit)
+        elif isinstance(event, FeedDown) or self._open:
             self._blind = True
             for instrument in sorted(self._open):
                 self._doubt(instrument, event.recv_ns, emit)
@@ -301,6 +308,10 @@ class Aggregator(Skipping):
     @handles(FeedUp)
     def note_feed_up(self, up: FeedUp, emit: Emit) -> None:
         """Note that bars opened from now on are complete. A `FeedGap` settles the earlier ones."""
+        numbers = of_feed(up.feed, self.instruments)
+        if numbers is not None:
+            self._note_one_up(up, numbers, emit)
+            return
         self._proves = up.proves
         if up.proves and self._blind:
             for market in self._markets.values():
@@ -309,9 +320,31 @@ class Aggregator(Skipping):
         if not up.proves:
             self._settle(up.recv_ns, emit)
 
+    def _note_one_up(self, up: FeedUp, numbers: list[int], emit: Emit) -> None:
+        """Note that the feed of one of several venues is up. Each instrument has its own proof then."""
+        self._proves = True
+        for instrument in numbers:
+            market = self._market(instrument)
+            if not up.proves:
+                market.reached_ns = INT64_MAX  # its bars need no proof
+            elif market.blind or self._blind:
+                market.doubt_ns = up.recv_ns + self._grace_ns
+            market.blind = False
+        self._blind = False
+        self._settle(up.recv_ns, emit)
+
     @handles(FeedHeard)
     def note_proof(self, heard: FeedHeard, emit: Emit) -> None:
         """Close the bars that waited for this proof, and emit those again that closed without it."""
+        numbers = of_feed(heard.feed, self.instruments) if heard.proved_ns else None
+        if numbers is not None:
+            self._proves = True
+            for instrument in numbers:
+                market = self._market(instrument)
+                market.reached_ns = max(market.reached_ns, heard.proved_ns)
+            self._close_overdue("proof", heard.recv_ns, emit)
+            self._settle(heard.recv_ns, emit)
+            return
         if heard.proved_ns <= self._proved_ns:
             return
         self._proves = True  # in a backtest of a later day, its `FeedUp` was on the day before

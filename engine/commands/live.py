@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections import ChainMap
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +30,10 @@ from engine.commands.output import (
 )
 from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.serving import dashboard_options, make_server, opened_dashboard, read_options
+from engine.commands.sources import check_channels, own_config
 from engine.commands.speaking import Speaker, errors_as_json, speaking
 from engine.commands.stores import session_stores
+from engine.config import nearest
 from engine.errors import ConfigError, SafetyRefusal, UsageError, VenueUnreachable
 from engine.loading.venues import check_sections, find_venue
 from engine.runtime.live import Live
@@ -57,13 +59,20 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 @click.option("--no-db", is_flag=True, help="No SQLite database.")
 @click.option(
     "--venue",
-    "venue_name",
-    default="sandbox",
+    "venue_names",
+    multiple=True,
+    default=("sandbox",),
     show_default=True,
     metavar="NAME",
-    help="sandbox, hyperliquid, or a venue that an installed package brings.",
+    help="A venue (`engine venues` lists them); may be repeated for a session with several.",
 )
-@click.option("--base-url", metavar="URL", help="The venue's address. Default: its own, or the sandbox.")
+@click.option(
+    "--base-url",
+    "base_urls",
+    multiple=True,
+    metavar="[NAME=]URL",
+    help="A venue's address, with its name if there are several. Default: its own, or the sandbox.",
+)
 @click.option(
     "--instruments",
     "--coins",
@@ -107,8 +116,8 @@ def live_command(
     root: Path,
     db: Path | None,
     no_db: bool,
-    venue_name: str,
-    base_url: str | None,
+    venue_names: tuple[str, ...],
+    base_urls: tuple[str, ...],
     instruments: str | None,
     strategies: tuple[str, ...],
     params: tuple[str, ...],
@@ -158,20 +167,28 @@ def live_command(
         check_socket_name(root)
     check_outputs(csv, None if no_db else db)
     stores = session_stores(settings, root, db=db, no_db=no_db, csv=csv)
-    venue = find_venue(venue_name)
-    real = check_armed(venue, settings.mode, armed)
+    venues = [find_venue(name) for name in venue_names]
+    venue = venues[0]
+    urls = addresses_of(base_urls, venue_names)
+    real = all(check_armed(one, settings.mode, armed) for one in venues)
+    if len(venues) > 1:
+        _check_several(real=real, raw=raw)
     try:
-        check_sections(settings, venue)
-        venue.check(settings)
+        if len(venues) > 1:
+            check_channels(settings, venues)
+        for one in venues:
+            check_sections(settings, one)
+            one.check(settings if len(venues) == 1 else own_config(settings, one))
     except ConfigError as error:
         raise ConfigError(f"{config}: {error}" if config is not None else str(error)) from None
-    base_url = venue.address(settings, base_url, real=real)
+    found = [one.address(settings, urls.get(one.name), real=real) for one in venues]
 
     options = LiveOptions(
         config=settings,
         root=root,
         venue=venue,
-        base_url=base_url,
+        base_url=found[0],
+        others=tuple(zip(venues[1:], found[1:], strict=True)),
         signer=venue.load_signer(settings) if real else None,
         stores=stores,
         raw=raw,
@@ -213,8 +230,12 @@ def _refuse_rest(result: LiveResult) -> None:
 
 async def run_live(options: LiveOptions, speaker: Speaker, dashboard: Dashboard | None = None) -> LiveResult:
     """Run a session that speaks by `speaker`, and return its result. Raises EngineError."""
-    async with _address(options) as base_url:
-        plan = await make_plan(options, base_url)
+    async with AsyncExitStack() as stack:
+        base_url = await stack.enter_async_context(_address(options, options.base_url))
+        others = [
+            (venue, await stack.enter_async_context(_address(options, url))) for venue, url in options.others
+        ]
+        plan = await make_plan(options, base_url, others)
         live = Live(plan, speaker)
         effects = live.effects
         latency = {"latency": lambda: _latency(effects.percentile_ms(50), effects.percentile_ms(99))}
@@ -224,10 +245,10 @@ async def run_live(options: LiveOptions, speaker: Speaker, dashboard: Dashboard 
 
 
 @asynccontextmanager
-async def _address(options: LiveOptions) -> AsyncIterator[str]:
-    """Yield the venue's address; without one, that of a sandbox process that ends with the block."""
-    if options.base_url is not None:
-        yield options.base_url
+async def _address(options: LiveOptions, base_url: str | None) -> AsyncIterator[str]:
+    """Yield a venue's address; without one, that of a sandbox process that ends with the block."""
+    if base_url is not None:
+        yield base_url
         return
     command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
     command += ["--speed", str(options.speed), "--seed", str(options.seed)]
@@ -248,6 +269,34 @@ async def _address(options: LiveOptions) -> AsyncIterator[str]:
         process.terminate()
         with trio.CancelScope(shield=True), trio.move_on_after(5):
             await process.wait()
+
+
+def addresses_of(texts: Sequence[str], venues: Sequence[str]) -> dict[str, str]:
+    """Return the addresses that are given, by venue. Raises UsageError."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, url = text.partition("=")
+        if not (equals and name in venues):
+            if len(venues) > 1:
+                raise UsageError(
+                    f"--base-url {text}: with several venues write NAME=URL; {nearest(name, list(venues))}"
+                )
+            name, url = venues[0], text
+        if name in found:
+            raise UsageError(f"--base-url {text}: {name} has an address already")
+        found[name] = url
+    return found
+
+
+def _check_several(*, real: bool, raw: bool) -> None:
+    """Raise what a session with several venues does not offer."""
+    if real:
+        raise SafetyRefusal(
+            "real orders are sent in sessions with one venue only, because an account has one equity; trade "
+            "several venues with --mode paper, or start a session for each"
+        )
+    if raw:
+        raise UsageError("--raw records the messages of one venue; leave it out with several")
 
 
 def _move(text: str) -> tuple[str, str]:

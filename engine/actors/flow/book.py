@@ -11,6 +11,7 @@ from engine.actors.base import Actor, Emit, SetTimer, State, handles
 from engine.clock import window_end, window_start
 from engine.config import FlowConfig
 from engine.events import BookRead, BookSampled, ClockJumped, FeedDown, Quote, SessionStarted, TimerFired
+from engine.instruments import of_feed
 from engine.values import InstrumentId, Price, Size, parse_interval
 
 __all__ = ["BookSampler"]
@@ -64,7 +65,10 @@ class BookSampler(Actor):
     @handles(FeedDown, ClockJumped, SessionStarted)
     def discard(self, event: FeedDown | ClockJumped | SessionStarted, emit: Emit) -> None:
         """Discard the quotes while the feed is down, and those from before a jump of the clock."""
-        for last in self._touches.values():
+        numbers = of_feed(event.feed, self.instruments) if isinstance(event, FeedDown) else None
+        for number, last in self._touches.items():
+            if numbers is not None and number not in numbers:
+                continue
             last.bid = last.ask = last.bid_size = last.ask_size = last.bids = last.asks = 0
 
     @handles(TimerFired)

@@ -18,7 +18,8 @@ from engine.actors.flow.levels import level_of, width_of
 from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import FlowConfig
 from engine.events import ClockAdopted, FeedHeard, FeedUp, ProfileClosed, TimerFired, Trade
-from engine.values import InstrumentId, Price, Size, parse_interval, wide
+from engine.instruments import of_feed
+from engine.values import INT64_MAX, InstrumentId, Price, Size, parse_interval, wide
 
 __all__ = ["Profiles", "value_area"]
 
@@ -51,6 +52,7 @@ class Profiles(Actor):
 
     WIRING = Actor.WIRING | {"_spans_ns", "_level"}
     _profiles: dict[InstrumentId, Profile]
+    _reached_ns: dict[InstrumentId, int]
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__("profiles")
@@ -61,6 +63,7 @@ class Profiles(Actor):
         self._proves = False
         self._proved_ns = 0
         self._speed = 1.0
+        self._reached_ns = {}
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
@@ -93,17 +96,29 @@ class Profiles(Actor):
 
     @handles(FeedUp)
     def note_feed(self, up: FeedUp, emit: Emit) -> None:
-        """Note whether windows need a proof."""
-        self._proves = up.proves
+        """Note whether windows need a proof. With several venues, each instrument has its own."""
+        numbers = of_feed(up.feed, self.instruments)
+        if numbers is None:
+            self._proves = up.proves
+        else:
+            self._proves = True
+            self._reached_ns.update(dict.fromkeys(numbers, 0 if up.proves else INT64_MAX))
 
     @handles(FeedHeard)
     def note_proof(self, heard: FeedHeard, emit: Emit) -> None:
         """Close the windows that waited for this proof."""
-        if heard.proved_ns <= self._proved_ns:
-            return
-        self._proves, self._proved_ns = True, heard.proved_ns
+        numbers = of_feed(heard.feed, self.instruments) if heard.proved_ns else None
+        if numbers is None:
+            if heard.proved_ns <= self._proved_ns:
+                return
+            self._proved_ns = heard.proved_ns
+        else:
+            self._reached_ns.update(dict.fromkeys(numbers, heard.proved_ns))
+        self._proves = True
         until_ns = min(heard.proved_ns, heard.recv_ns - FLOW_GRACE_NS)
         for instrument, profile in sorted(self._profiles.items()):
+            if numbers is not None and instrument not in numbers:
+                continue
             for span, windows in sorted(profile.windows.items()):
                 for start_ns in sorted(windows):
                     if window_end(span, start_ns) <= until_ns:
@@ -114,14 +129,14 @@ class Profiles(Actor):
         """Close a window whose grace period is over, unless it waits for its proof."""
         number, span_ns, start, *late = timer.key.split()
         instrument, span, start_ns = int(number), int(span_ns), int(start)
-        if late or self._is_proved(window_end(span, start_ns)):
+        if late or self._is_proved(instrument, window_end(span, start_ns)):
             self._close(instrument, span, start_ns, timer.at_ns, emit)
         else:
             due_ns = timer.at_ns + int(FLOW_PROOF_S * self._speed) * SECOND_NS
             emit(SetTimer(self.name, due_ns, f"{timer.key} {LATE}"))
 
-    def _is_proved(self, end_ns: int) -> bool:
-        return not self._proves or end_ns <= self._proved_ns
+    def _is_proved(self, instrument: int, end_ns: int) -> bool:
+        return not self._proves or end_ns <= max(self._proved_ns, self._reached_ns.get(instrument, 0))
 
     def _close(self, instrument: int, span: int, start_ns: int, at_ns: int, emit: Emit) -> None:
         """Emit the profile of a window."""
@@ -145,7 +160,7 @@ class Profiles(Actor):
                 point,
                 low,
                 high,
-                not self._is_proved(end_ns),
+                not self._is_proved(instrument, end_ns),
             )
         )
 

@@ -16,6 +16,7 @@ an imported file, has none either. A price of an earlier session is never fresh:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -38,7 +39,9 @@ from engine.events import (
     FeedPolling,
     FeedUp,
     GatewayDown,
+    InstrumentListed,
 )
+from engine.instruments import of_feed
 
 __all__ = ["SKEW_NS_MAX", "UNKNOWN_MAX", "UNREAD", "Conditions", "fresh_until", "not_fresh", "note"]
 
@@ -53,6 +56,15 @@ UNREAD: Final = "the account has not been read yet"
 UNREAD_SINCE: Final = "the account has not been read since the clock jumped"
 
 _MS: Final = 1_000_000
+_OF_FEEDS: Final = (FeedHeard, FeedUp, FeedDown, FeedPolling, FeedLagging)
+
+
+class Heard(State):
+    """What one of several feeds has proved: see `Conditions`."""
+
+    heard_ms: int = 0
+    heard_ns: int = 0
+    proved_ns: int = 0
 
 
 class Conditions(State):
@@ -77,6 +89,9 @@ class Conditions(State):
 
     `failed` are strategies of this session that failed, `stopped` those that an operator stopped; `disarmed`
     is why no order leaves, "" if orders do.
+
+    `venues`: with instruments of several venues, what the feed of each has proved, by its name; `heard_ms`,
+    `heard_ns` and `proved_ns` are then not used.
 
     `approvals_ns` and `commands_ns` are the times of the last minute's approvals and of all commands.
     `cooling_ns` is until when a strategy opens nothing after a stop.
@@ -106,10 +121,21 @@ class Conditions(State):
     failed: dict[str, None] = msgspec.field(default_factory=dict)
     stopped: dict[str, None] = msgspec.field(default_factory=dict)
     disarmed: str = ""
+    venues: dict[str, Heard] = msgspec.field(default_factory=dict)
 
 
-def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> None:
+def note(
+    conditions: Conditions,
+    event: Event,
+    markets: dict[int, Prices],
+    instruments: Mapping[int, InstrumentListed],
+) -> None:
     """Apply an event of a feed, of the account or of the clock. `markets` are those with a known price."""
+    if isinstance(event, _OF_FEEDS) and of_feed(event.feed, instruments) is not None:
+        one = conditions.venues.setdefault(event.feed, Heard())
+        if isinstance(event, FeedHeard | FeedUp):
+            _note_one(conditions, one, event)
+            return
     if isinstance(event, FeedHeard):
         conditions.heard_ns = max(conditions.heard_ns, event.heard_ns)
         conditions.proved_ns = event.proved_ns
@@ -124,7 +150,10 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
         conditions.unproved = False
     elif isinstance(event, FeedDown):
         conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
-        conditions.doubted |= dict.fromkeys(markets)
+        numbers = of_feed(event.feed, instruments)
+        conditions.doubted |= dict.fromkeys(
+            number for number in markets if numbers is None or number in numbers
+        )
     elif isinstance(event, FeedDamaged):
         if event.instrument in markets:
             conditions.doubted[event.instrument] = None
@@ -162,45 +191,71 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
         conditions.speed = max(event.speed, 1.0)
 
 
+def _note_one(conditions: Conditions, one: Heard, event: FeedHeard | FeedUp) -> None:
+    """Apply what the feed of one of several venues proves."""
+    if isinstance(event, FeedUp):
+        conditions.feeds[event.feed] = ""
+        one.heard_ms, one.heard_ns, one.proved_ns = event.heard_ms, event.recv_ns, 0
+        conditions.unproved = False
+        return
+    one.heard_ns = max(one.heard_ns, event.heard_ns)
+    one.proved_ns = event.proved_ns
+    if (event.proved_ns - conditions.skew_ns if event.proved_ns else event.heard_ns) >= conditions.jumped_ns:
+        conditions.unproved = False
+
+
 def not_fresh(
-    conditions: Conditions, instrument: int, prices: Prices, at_ns: int, max_age_ms: int
+    conditions: Conditions, listed: InstrumentListed, prices: Prices, at_ns: int, max_age_ms: int
 ) -> str | None:
     """Return why the price of a market is not fresh, or None if it is."""
+    instrument, venue = listed.instrument, listed.venue
     if conditions.lag_ms > max_age_ms:
         return f"the engine is {conditions.lag_ms} ms late, more than {max_age_ms}"
     for feed, lag_ms in conditions.late.items():
-        if lag_ms > max_age_ms:
+        if lag_ms > max_age_ms and not _is_another(conditions, feed, venue):
             return f"{feed} is {lag_ms} ms late, more than {max_age_ms}"
-    for why in conditions.feeds.values():
-        if why:
+    for feed, why in conditions.feeds.items():
+        if why and not _is_another(conditions, feed, venue):
             return why
     if instrument in conditions.doubted:
         return "no price since data was missed"
-    if not conditions.feeds or not conditions.heard_ms:
+    if not conditions.feeds or not _heard(conditions, venue).heard_ms:
         return None
     if conditions.unproved:
         return "the feed has not caught up since the clock jumped"
-    age_ms = _age_ms(conditions, prices, at_ns)
+    age_ms = _age_ms(conditions, venue, prices, at_ns)
     if age_ms > max_age_ms:
         return f"the newest price is {age_ms} ms old, more than {max_age_ms}"
     return None
 
 
-def fresh_until(conditions: Conditions, prices: Prices, at_ns: int, max_age_ms: int) -> int:
+def fresh_until(conditions: Conditions, venue: str, prices: Prices, at_ns: int, max_age_ms: int) -> int:
     """Return the engine's time until which a price that is fresh stays so; 0 if it has no age."""
-    if not conditions.feeds or not conditions.heard_ms:
+    if not conditions.feeds or not _heard(conditions, venue).heard_ms:
         return 0
-    left_ms = max_age_ms - _age_ms(conditions, prices, at_ns)
+    left_ms = max_age_ms - _age_ms(conditions, venue, prices, at_ns)
     return at_ns + int(left_ms * _MS * conditions.speed)
 
 
-def _age_ms(conditions: Conditions, prices: Prices, at_ns: int) -> int:
+def _heard(conditions: Conditions, venue: str) -> Heard | Conditions:
+    """Return what the feed of a venue has proved, which is that of the only feed without several venues."""
+    return conditions.venues.get(venue, conditions)
+
+
+def _is_another(conditions: Conditions, feed: str, venue: str) -> bool:
+    """Return whether a feed is that of another venue, so that it says nothing about this one."""
+    return feed != venue and feed in conditions.venues
+
+
+def _age_ms(conditions: Conditions, venue: str, prices: Prices, at_ns: int) -> int:
     """Return how old a price is in real time: since the last proof, on its way, and in this engine."""
-    silent_ns = at_ns - max(conditions.heard_ns, prices.seen_ns)
+    heard = _heard(conditions, venue)
+    silent_ns = at_ns - max(heard.heard_ns, prices.seen_ns)
     lag_ns = max(0, prices.seen_ns - prices.venue_ns)
     age_ns = silent_ns + lag_ns
-    if conditions.proved_ns:
+    if heard.proved_ns:
         # What was sent again after a reconnect bears the time of the last change; it is as new as the proof.
-        proof_ns = max(0, at_ns - (conditions.proved_ns - conditions.skew_ns))
-        age_ns = max(age_ns, proof_ns) if conditions.late else min(age_ns, proof_ns)
+        proof_ns = max(0, at_ns - (heard.proved_ns - conditions.skew_ns))
+        late = any(not _is_another(conditions, feed, venue) for feed in conditions.late)
+        age_ns = max(age_ns, proof_ns) if late else min(age_ns, proof_ns)
     return round(age_ns / conditions.speed) // _MS + conditions.lag_ms

@@ -247,7 +247,9 @@ class Gates:
     def _stale(self, at_ns: int, instrument: int) -> _Refusal:
         """Return why the price is not fresh, or None."""
         m = self.m
-        why = not_fresh(m.gate, instrument, m.price(instrument), at_ns, m.config.risk.max_price_age_ms)
+        why = not_fresh(
+            m.gate, m.instruments[instrument], m.price(instrument), at_ns, m.config.risk.max_price_age_ms
+        )
         return None if why is None else ("stale", why)
 
     def fresh_until(self, at_ns: int, instrument: int, terms: OrderTerms) -> int:
@@ -255,7 +257,13 @@ class Gates:
         m = self.m
         if not m.real or terms.role == CLOSE:
             return 0
-        return fresh_until(m.gate, m.price(instrument), at_ns, m.config.risk.max_price_age_ms)
+        return fresh_until(
+            m.gate,
+            m.instruments[instrument].venue,
+            m.price(instrument),
+            at_ns,
+            m.config.risk.max_price_age_ms,
+        )
 
     def _conditions(self, owner: str, instrument: int) -> _Refusal:
         """Return the state of the account or the halt that refuses openings now, or None."""
@@ -273,7 +281,9 @@ class Gates:
 
     def follows(self) -> bool:
         """Return whether prices are followed to know their age, or since data was missed."""
-        return bool(self.m.gate.heard_ms or self.m.gate.doubted)
+        gate = self.m.gate
+        heard = gate.heard_ms or any(one.heard_ms for one in gate.venues.values())
+        return bool(heard or gate.doubted)
 
     def priced(self, instrument: int, emit: Emit) -> None:
         """Note a new price: what was missed before it does not matter any more."""
@@ -298,6 +308,7 @@ class Gates:
         gate.unreconciled = UNREAD
         gate.feeds.clear()
         gate.late.clear()
+        gate.venues.clear()
         gate.heard_ms = gate.heard_ns = gate.jumped_ns = gate.lag_ms = 0
         gate.unproved = False
         gate.speed = 1.0
@@ -312,13 +323,13 @@ class Gates:
         if isinstance(event, ClockJumped) and event.ahead and self.m.real:
             emit(QueryAccount(event.recv_ns, "the clock jumped"))
         followed = self.follows()
-        note(self.m.gate, event, self.m.prices)
+        note(self.m.gate, event, self.m.prices, self.m.instruments)
         if self.follows() != followed:
             emit(RoutesChanged())
 
     def note_account(self, read: AccountRead) -> None:
         """Note that the account is known."""
-        note(self.m.gate, read, self.m.prices)
+        note(self.m.gate, read, self.m.prices, self.m.instruments)
 
     def note_order(self, changed: OrderChanged) -> None:
         """Count the Unknown orders."""

@@ -60,7 +60,7 @@ from engine.events import (
     TimerFired,
     Trade,
 )
-from engine.instruments import Instruments
+from engine.instruments import Instruments, of_feed
 from engine.values import InstrumentId, Size, parse_scaled
 
 __all__ = ["DepthSide", "Market", "Path", "Position", "SimulatedVenue", "VenueOrder"]
@@ -209,9 +209,9 @@ class SimulatedVenue(Actor):
             self._forget_unfollowed()
         emit(RoutesChanged())
 
-    def _forget(self) -> None:
-        for market in self.markets.values():
-            if not market.candles:
+    def _forget(self, numbers: list[int] | None = None) -> None:
+        for number, market in self.markets.items():
+            if not market.candles and (numbers is None or number in numbers):
                 depth.forget(market)
 
     def _forget_unfollowed(self) -> None:
@@ -461,7 +461,8 @@ class SimulatedVenue(Actor):
     @handles(FeedDown, ClockJumped)
     def forget_depth(self, event: FeedDown | ClockJumped, emit: Emit) -> None:
         """Forget what was shown: it may change unseen."""
-        self._forget()
+        numbers = of_feed(event.feed, self.instruments) if isinstance(event, FeedDown) else None
+        self._forget(numbers)
 
     def _learn(self, market: Market, emit: Emit) -> None:
         if not market.depth:

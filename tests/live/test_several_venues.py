@@ -1,0 +1,200 @@
+"""Sessions with several venues: one clock, one gate, one journal; each venue's loss is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from adapters.hyperliquid.venue import HyperliquidVenue
+from adapters.sandbox.server import Sandbox, SandboxOptions
+from engine.clock import SECOND_NS
+from engine.commands.live import addresses_of
+from engine.commands.planning import LiveOptions, make_plan
+from engine.commands.sources import Source, connect, session_clock
+from engine.config import BarsConfig, Config, DataConfig, StrategyConfig
+from engine.errors import UsageError
+from engine.events import BarClosed, CandleRead, FeedDown, FeedUp, InstrumentListed, OrderFilled, Quote, Trade
+from engine.runtime.live import Live
+from engine.venue import Listing, VenueTime
+from replay.runs import verify
+from tests.docs_pages import ROOT, blocks
+from tests.live.kit import events, of
+from tests.venues.kit import exchange
+from tests.venues.toy import ToyVenue
+
+PATIENCE_S = 60
+CROSSING = StrategyConfig("engine.strategies.crossover:Crossover", params={"interval": "1s"})
+ARBITRAGE = "strategies/arbitrage.py"
+VENUES = ROOT / "docs" / "venues.md"
+
+
+@pytest.fixture(scope="module")
+def toy() -> Iterator[str]:
+    with exchange() as address:
+        yield address
+
+
+async def session(
+    root: Path, toy: str, settings: Config, script: Callable[[Live, Sandbox], Any]
+) -> dict[str, str]:
+    """Run a paper session on a sandbox and the toy venue; it stops when the script ends."""
+    sandbox = Sandbox(SandboxOptions(port=0, instruments=("BTC",), history_s=20, maker=True))
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            address = await nursery.start(sandbox.serve)
+            options = LiveOptions(config=settings, root=root, venue=HyperliquidVenue())
+            live = Live(await make_plan(options, address.base_url, [(ToyVenue(), toy)]), lambda _: None)
+
+            async def drive() -> None:
+                await script(live, sandbox)
+                live.stop("script")
+
+            nursery.start_soon(drive)
+            result = await live.run()
+            nursery.cancel_scope.cancel()
+    return result.health
+
+
+async def until(root: Path, condition: Callable[[list[Any]], bool]) -> None:
+    """Wait until what is recorded meets a condition."""
+    while not condition(events(root)):  # noqa: ASYNC110
+        await trio.sleep(0.2)
+
+
+def config(*names: str, **more: Any) -> Config:
+    return Config(
+        instruments=names,
+        bars=BarsConfig(intervals=("1s",), grace_ms=200),
+        data=DataConfig(warmup_bars=3),
+        **more,
+    )
+
+
+def test_one_session_trades_on_two_venues_and_replays(
+    tmp_path: Path, toy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The arbitrage of the docs reads one venue and trades another."""
+    root = tmp_path / "j"
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "arbitrage.py"
+    source.write_text(next(one.text for one in blocks(VENUES) if one.file == ARBITRAGE), encoding="utf-8")
+    entry = StrategyConfig(
+        "arbitrage:Arbitrage", params={"reads": "hyperliquid:BTC", "trades": "toy:AAA", "size": 0.5}
+    )
+
+    async def script(_live: Live, _sandbox: Sandbox) -> None:
+        def enough(seen: list[Any]) -> bool:
+            bars = {one.instrument for one in seen if isinstance(one, BarClosed)}
+            return len(bars) == 2 and any(isinstance(one, OrderFilled) for one in seen)
+
+        await until(root, enough)
+
+    health = trio.run(session, root, toy, config("hyperliquid:BTC", "toy:AAA", strategies=(entry,)), script)
+    assert {"hyperliquid feed", "toy feed"} <= health.keys()
+    listed = {one.instrument: one.key for one in of(InstrumentListed, root)}
+    assert sorted(listed.values()) == ["hyperliquid:BTC", "toy:AAA"]
+    for kind in (Trade, Quote, BarClosed):
+        assert {listed[one.instrument] for one in of(kind, root)} == set(listed.values()), kind
+    assert {listed[one.instrument] for one in of(CandleRead, root)} == {"toy:AAA"}, (
+        "no candles of 1s elsewhere"
+    )
+    assert {one.feed for one in of(FeedUp, root)} == {"hyperliquid", "toy"}
+    assert {listed[one.instrument] for one in of(OrderFilled, root)} == {"toy:AAA"}
+    assert all(verify(day).identical for day in sorted(root.glob("2*")))
+
+
+def test_the_loss_of_one_venue_touches_only_its_instruments(tmp_path: Path, toy: str) -> None:
+    root = tmp_path / "j"
+
+    async def script(_live: Live, sandbox: Sandbox) -> None:
+        await until(
+            root, lambda seen: {one.feed for one in seen if isinstance(one, FeedUp)} == {"hyperliquid", "toy"}
+        )
+        await until(root, lambda seen: len([one for one in seen if isinstance(one, BarClosed)]) >= 6)
+        sandbox.restart(3.0)
+        await until(root, lambda seen: any(isinstance(one, FeedDown) for one in seen))
+        down = len(events(root))
+        await until(root, lambda seen: len([one for one in seen[down:] if isinstance(one, BarClosed)]) >= 6)
+
+    trio.run(session, root, toy, config("hyperliquid:BTC", "toy:AAA", strategies=(CROSSING,)), script)
+    listed = {one.instrument: one.key for one in of(InstrumentListed, root)}
+    bars = of(BarClosed, root)
+    assert all(one.feed == "hyperliquid" for one in of(FeedDown, root))
+    toys = [one for one in bars if listed[one.instrument] == "toy:AAA"][1:]
+    assert toys
+    assert all(not one.incomplete for one in toys)
+    lost_ns = of(FeedDown, root)[0].recv_ns
+    others = [
+        one
+        for one in bars
+        if listed[one.instrument] == "hyperliquid:BTC" and one.start_ns + one.interval_ns > lost_ns
+    ]
+    assert any(one.incomplete for one in others)
+    assert all(verify(day).identical for day in sorted(root.glob("2*")))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("BTC", "toy:AAA"), "written as venue:NAME, such as hyperliquid:BTC"),
+        (("hyperliquid:BTC",), "--venue toy: no instrument of it is named"),
+        (("hyperliquid:BTC", "binance:X"), "binance:X: with several venues"),
+    ],
+)
+def test_each_name_says_whose_it_is(names: tuple[str, ...], words: str) -> None:
+    venues = [(HyperliquidVenue(), "http://127.0.0.1:1"), (ToyVenue(), "ws://127.0.0.1:1")]
+    with pytest.raises(UsageError, match=words):
+        trio.run(connect, venues, Config(instruments=names))
+
+
+def test_two_venues_that_list_the_same_names_are_refused() -> None:
+    venues = [(ToyVenue(), "ws://127.0.0.1:1"), (ToyVenue(), "ws://127.0.0.1:2")]
+    with pytest.raises(UsageError, match="both list toy:NAME"):
+        trio.run(connect, venues, Config())
+
+
+def source(venue: Any, time: VenueTime) -> Source:
+    return Source(venue, f"http://{venue.name}", None, Listing([], time), False)  # type: ignore[arg-type]
+
+
+AT = 1_800_000_000 * SECOND_NS
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (VenueTime(AT + 21 * SECOND_NS, 0, SECOND_NS, 20.0), None),
+        (VenueTime(AT + 70 * SECOND_NS, 0, SECOND_NS, 20.0), "they are 50.0 s apart"),
+        (
+            VenueTime(AT + 20 * SECOND_NS, 0, SECOND_NS, 10.0),
+            "20 times real time and toy has a clock of its own, 10",
+        ),
+        (VenueTime(AT + 20 * SECOND_NS, 0, SECOND_NS), "toy keeps real time"),
+    ],
+)
+def test_the_clocks_of_venues_are_one_clock_or_the_session_does_not_begin(
+    other: VenueTime, words: str | None
+) -> None:
+    sources = [source(HyperliquidVenue(), VenueTime(AT, 0, 0, 20.0)), source(ToyVenue(), other)]
+    if words is None:
+        _, speed, (adopted,) = session_clock(sources, real=False)
+        assert (speed, adopted.venue) == (20.0, "http://hyperliquid")  # type: ignore[attr-defined]
+        return
+    with pytest.raises(UsageError, match=words) as caught:
+        session_clock(sources, real=False)
+    assert "engine sandbox --venue hyperliquid --venue toy" in str(caught.value)
+
+
+def test_addresses_are_given_by_venue() -> None:
+    assert addresses_of(("http://x",), ("toy",)) == {"toy": "http://x"}
+    assert addresses_of(("toy=ws://a", "b=http://c/?d=e"), ("toy", "b")) == {
+        "toy": "ws://a",
+        "b": "http://c/?d=e",
+    }
+    for texts in (("http://x",), ("nope=http://x",), ("b=x", "b=y")):
+        with pytest.raises(UsageError, match="--base-url"):
+            addresses_of(texts, ("toy", "b"))
