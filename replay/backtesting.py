@@ -29,6 +29,7 @@ from engine.events import (
     ActivityBarClosed,
     BarClosed,
     Candle,
+    DepthExceeded,
     EngineHalted,
     EquityMarked,
     Event,
@@ -124,6 +125,28 @@ class JournalSink(DigestSink):
         self._writer.close()
 
 
+class Beyond(msgspec.Struct):
+    """What orders in an instrument wanted beyond the shown levels, and were given there, in base units."""
+
+    orders: int = 0
+    wanted: str = "0"
+    filled: str = "0"
+
+
+class Simulated(msgspec.Struct):
+    """How the venue was simulated with `[simulated]`: latencies, the queue model, and depth that was lacking.
+
+    The latencies are as in the configuration, `recorded` ones as measured. `beyond` is by instrument.
+    """
+
+    order_ms: str
+    answer_ms: str
+    feed_ms: str
+    queue: str
+    beyond_bps: str
+    beyond: dict[str, Beyond]
+
+
 class BacktestReport(msgspec.Struct):
     """The result. Money is exact decimal text in quote currency.
 
@@ -135,7 +158,7 @@ class BacktestReport(msgspec.Struct):
     `refusals` counts refusals by the limit that refused. `failures` are the strategies that raised, with the
     seq of the event and where. `notes` are lines for people, such as a halt, a strategy that got no bar of
     its interval, or an amount that is not in these numbers because no price is known for it. `analysis` has
-    the metrics, round trips and drawdowns.
+    the metrics, round trips and drawdowns. `simulated` is None without that section of the configuration.
     """
 
     digest: str = ""
@@ -165,6 +188,7 @@ class BacktestReport(msgspec.Struct):
     begin: int = 0
     end: int = 0
     warmup_ns: int = 0
+    simulated: Simulated | None = None
 
 
 class _Tally:
@@ -186,6 +210,7 @@ class _Tally:
         self.marks: dict[int, int] = {}
         self.bars: set[tuple[int, int | str]] = set()
         self.halts: list[EngineHalted | MarketHalted] = []
+        self.beyond: dict[int, list[int]] = {}  # orders, wanted, filled, by instrument
         self.collector = Collector()
 
     def open_day(self, day: str) -> None:
@@ -220,6 +245,10 @@ class _Tally:
                 self.marks[event.instrument] = event.price
             elif isinstance(event, EngineHalted | MarketHalted):
                 self.halts.append(event)
+            elif isinstance(event, DepthExceeded):
+                sums = self.beyond.setdefault(event.instrument, [0, 0, 0])
+                for at, value in enumerate((1, event.size, event.filled)):
+                    sums[at] += value
 
 
 def run_backtest(
@@ -301,6 +330,13 @@ def run_backtest(
     report.digest = sink.digest.hex()
     report.analysis = report_of(tally.collector, digest=report.digest, settings=report_settings(config))
     report.failures = list(sequencer.failures)
+    if isinstance(config.simulated, SimulatedConfig):
+        report.simulated = _simulated(config.simulated, tally)
+        report.notes += [
+            f"{label}: beyond the shown levels {one.wanted} was wanted and {one.filled} filled "
+            f"(orders: {one.orders:,})"
+            for label, one in report.simulated.beyond.items()
+        ]
     seen = {
         (sequencer.instruments[number].key, kind if isinstance(kind, str) else format_interval(kind))
         for number, kind in tally.bars
@@ -322,6 +358,17 @@ def run_backtest(
 def report_settings(config: Config) -> ReportSettings:
     """Return what the ratios of a year assume, as configured."""
     return ReportSettings(config.report.annualise, float(config.report.risk_free_percent))
+
+
+def _simulated(config: SimulatedConfig, tally: _Tally) -> Simulated:
+    beyond = {}
+    for number, (orders, wanted, filled) in tally.beyond.items():
+        scale = tally.instruments[number].size_scale
+        texts = (format_scaled(value, scale) for value in (wanted, filled))
+        beyond[tally.instruments.label(number)] = Beyond(orders, *texts)
+    return Simulated(
+        config.order_ms, config.answer_ms, config.feed_ms, config.queue, config.beyond_bps, beyond
+    )
 
 
 def _one_by_one(batches: Iterator[list[Event]], before: Callable[[int], None]) -> Iterator[list[Event]]:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from engine.analysis.measures import measure_rows, report_fields
-from engine.analysis.tables import Table, report_tables, text_table
+from engine.analysis.tables import Table, report_tables, summary_table, text_table
 from engine.clock import iso_text
 from engine.commands.configuration import read_config, with_latency
 from engine.commands.output import (
@@ -30,7 +30,7 @@ from engine.commands.tables import check_tables, csv_option, write_tables
 from engine.journal import list_days
 from engine.pages.report import Origin, report_page
 from engine.runtime.notices import refusals_text
-from replay.backtesting import BacktestReport
+from replay.backtesting import BacktestReport, Simulated
 from replay.ranges import Range
 from replay.runs import backtest
 
@@ -144,9 +144,20 @@ def _tables(report: BacktestReport, fields: dict[str, Any]) -> list[Table]:
     return [
         *report_tables(report.analysis, rows),
         Table("positions", ("name", *columns), [(name, *held.values()) for name, held in positions.items()]),
+        *_simulated_tables(report.simulated),
         Table("refusals", ("limit", "count"), list(report.refusals.items())),
         text_table("failures", report.failures),
         text_table("notes", report.notes),
+    ]
+
+
+def _simulated_tables(simulated: Simulated | None) -> list[Table]:
+    values = {} if simulated is None else msgspec.structs.asdict(simulated)
+    beyond = values.pop("beyond", {})
+    rows = [(name, one.orders, one.wanted, one.filled) for name, one in beyond.items()]
+    return [
+        summary_table(values, "simulated"),
+        Table("beyond", ("name", "orders", "wanted", "filled"), rows),
     ]
 
 

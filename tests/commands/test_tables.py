@@ -209,3 +209,40 @@ def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path, name: str) -
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="folder"):
         write_tables(tmp_path / name, [])
+
+
+BUYER = """
+from engine.strategies import Strategy, Touch
+
+
+class Buyer(Strategy):
+    def on_start(self) -> None:
+        self.sent = False
+
+    def on_quote(self, quote: Touch) -> None:
+        if not self.sent:
+            self.buy(quote.market, "5")
+            self.sent = True
+"""
+
+
+@pytest.mark.parametrize(("beyond", "filled"), [("", "0"), ('beyond_bps = "10"\n', "3")])
+def test_depth_that_was_lacking_is_a_number_of_the_report(tmp_path: Path, beyond: str, filled: str) -> None:
+    """A market order for 5 where 2 are shown."""
+    rows = [f"2024-01-01T00:00:{second:02},100,2,101,2" for second in range(30)]
+    (tmp_path / "quotes.csv").write_text("timestamp,bid,bid_size,ask,ask_size\n" + "\n".join(rows) + "\n")
+    (tmp_path / "buyer.py").write_text(BUYER)
+    (tmp_path / "sim.toml").write_text(f'[simulated]\norder_ms = "20"\nqueue = "back"\n{beyond}')
+    named = ("--venue", "made", "--instrument", "AAA")
+    assert engine("import", "quotes.csv", *named, cwd=tmp_path).code == 0
+    options = ("--strategy", "buyer:Buyer", "--config", "sim.toml", "--json", "--csv", "csv")
+    done = engine("backtest", "journal", *options, cwd=tmp_path)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["simulated"]["beyond"] == {"AAA": {"orders": 1, "wanted": "3", "filled": filled}}
+    assert (found["simulated"]["order_ms"], found["simulated"]["queue"]) == ("20", "back")
+    said = f"AAA: beyond the shown levels 3 was wanted and {filled} filled (orders: 1)"
+    assert said in found["notes"]
+    tables = read_all(tmp_path / "csv")
+    assert tables["beyond"] == [{"name": "AAA", "orders": "1", "wanted": "3", "filled": filled}]
+    assert {row["name"]: row["value"] for row in tables["simulated"]}["order_ms"] == "20"
