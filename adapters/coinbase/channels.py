@@ -91,7 +91,7 @@ class MarketProtocol:
         if number < 0:
             return found
         last, self._last = self._last, number
-        if number in (0, last + 1):
+        if number in (0, last, last + 1):
             return found
         missing = Damage("", "", f"messages of the connection between {last} and {number} are missing")
         damages = found.damages if isinstance(found, Salvaged) else []

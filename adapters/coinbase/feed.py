@@ -35,11 +35,11 @@ from adapters.transport.books import Books
 from adapters.transport.candles import CandleSource
 from adapters.transport.connection import Dial, Loss, dial_url
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, GapTracker, Pieces
+from adapters.transport.gaps import GapHost, Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
 from adapters.transport.latest import quote_of
-from adapters.transport.numbered import follows, split, whole
+from adapters.transport.numbered import NumberedTracker, follows, split, whole
 from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import UNNUMBERED, Snapshot
@@ -116,7 +116,7 @@ class CoinbaseFeed(Feed):
         self._carry(data.channels, websocket_url(base_url), dial, tap)
         seen = last_seen or {}
         self._trackers = {
-            listed.instrument: GapTracker(
+            listed.instrument: NumberedTracker(
                 self._context,
                 listed,
                 TradeMemory(self.health, since_ns, seen.get(listed.instrument)),

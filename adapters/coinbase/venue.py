@@ -30,6 +30,7 @@ class CoinbaseVenue(Venue):
     name = "coinbase"
     rules: ClassVar[Rules] = RULES
     channels = CHANNELS
+    sandbox = "adapters.coinbase.sandbox.protocol:CoinbaseProtocol"
     has_history = True
     has_raw = True
 

@@ -34,11 +34,11 @@ from adapters.transport.books import Books
 from adapters.transport.candles import CandleSource
 from adapters.transport.connection import Dial, Loss, dial_url
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, GapTracker, Pieces
+from adapters.transport.gaps import GapHost, Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
 from adapters.transport.latest import quote_of
-from adapters.transport.numbered import follows, split, whole
+from adapters.transport.numbered import NumberedTracker, follows, split, whole
 from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import UNNUMBERED, Snapshot
@@ -118,7 +118,7 @@ class KrakenFeed(Feed):
         seen = last_seen or {}
         for listed in instruments:
             last = seen.get(listed.instrument)
-            self._trackers[listed.instrument] = GapTracker(
+            self._trackers[listed.instrument] = NumberedTracker(
                 self._context,
                 listed,
                 TradeMemory(self.health, since_ns, last),

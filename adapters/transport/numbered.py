@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from adapters.transport.gaps import Pieces
+from adapters.transport.gaps import Carrier, GapTracker, Pieces
 from adapters.transport.trades import Key, TradeMemory
 from engine.events import Trade
 
-__all__ = ["Missing", "follows", "split", "whole"]
+__all__ = ["Missing", "NumberedTracker", "follows", "split", "whole"]
 
 
 class Missing(NamedTuple):
@@ -84,3 +84,17 @@ def whole(pieces: Pieces) -> Pieces:
         pieces[-1].append(found[trade_id])
         last = trade_id
     return pieces
+
+
+class NumberedTracker(GapTracker):
+    """The trades of one instrument whose ids count up by one: what is joined is split where ids are missing.
+
+    Messages may be lost while trades are held, before a connection is up and after; only ids show that.
+    """
+
+    def _join(self, pieces: Pieces, recv_ns: int, carrier: Carrier, *, complete: bool = True) -> None:
+        found = whole(self.memory.carried + pieces)
+        self.memory.carried = []
+        if len(pieces) > 1 and not pieces[-1]:
+            found.append([])
+        super()._join(found, recv_ns, carrier, complete=complete)

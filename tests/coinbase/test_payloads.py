@@ -120,6 +120,7 @@ def test_a_number_that_is_skipped_puts_the_whole_connection_in_doubt() -> None:
     (damage,) = gap.damages
     assert (damage.channel, damage.name) == ("", "")
     assert "between 1 and 3" in damage.reason
+    assert lost.decode(own_lines()[-1]) == decode_message(own_lines()[-1])  # repeated
     again = [lost.decode(line) for line in own_lines()]  # another connection counts from 0
     assert not any(isinstance(frame, Salvaged) for frame in again)
 

@@ -12,7 +12,7 @@ from tests.profiles import pick
 async def test_minutes_under_faults_lose_and_double_nothing_and_replay_identical(tmp_path: Path) -> None:
     events, protocol, replayed = await session(
         *(KrakenProtocol, "kraken", tmp_path, ("book", "ohlc")),
-        market_s=pick(300, deep=600),
+        market_s=pick(150, deep=600),
         faults=FAULTS,
     )
     assert isinstance(protocol, KrakenProtocol)

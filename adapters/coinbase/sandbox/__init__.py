@@ -1,0 +1,1 @@
+"""Coinbase's protocol for the local exchange."""
