@@ -24,6 +24,7 @@ import click
 import pytest
 
 from engine.cli import cli
+from engine.loading.venues import find_venue, venue_names
 from tests.docs_pages import PAGES, ROOT, blocks, clone, commands
 
 # A key that is used in these sessions only.
@@ -32,6 +33,9 @@ ADDRESS = "0x4a62316623ad457f02cdc5d997ded67a383ec569"
 
 VENUE_ONLY = ("--config testnet.toml",)
 """Parts of commands that need the real venue. The test parses them and does not run them."""
+
+SANDBOXES = [name for name in venue_names() if name != "sandbox" and find_venue(name).sandbox]
+"""The venues that a sandbox stands for."""
 
 SESSION_S = 3
 """How long sessions run, in seconds."""
@@ -52,6 +56,11 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+def variable_of(venue: str) -> str:
+    """Return the environment variable with the address of a venue's sandbox."""
+    return f"SANDBOX_{venue.upper().replace('-', '_')}"
+
+
 def runnable(command: str) -> str:
     """Return a command as the test runs it."""
     command = command.replace("0xYOUR_ADDRESS", ADDRESS).replace(":3001", ":$PORT")
@@ -63,10 +72,11 @@ def runnable(command: str) -> str:
         return command.replace("make ", "make -n ", 1) + " >/dev/null"
     if command.startswith("install -m 600 /dev/stdin"):
         return f"printf %s {KEY} | {command}"
-    if re.match(r"engine (live|backfill)\b", command) and "--venue hyperliquid" in command:
+    named = re.match(r"engine (?:live|backfill)\b.* --venue (\S+)", command)
+    if named is not None and named[1] in SANDBOXES:
         # The sandbox has no history before today.
         command = re.sub(r"--since \S+", "--since $TODAY", command)
-        command += "" if "--base-url" in command else " --base-url $SANDBOX"
+        command += "" if "--base-url" in command else f" --base-url ${variable_of(named[1])}"
     if command.startswith("engine live --dashboard"):
         # It runs for the commands below it; the script ends it.
         return (
@@ -143,31 +153,35 @@ def recorded_trades(start_ms: int) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[str]:
-    """A sandbox for the commands that need the venue, which all pages share."""
+def venues() -> Iterator[dict[str, str]]:
+    """Sandboxes for the commands that need a venue, which all pages share; their addresses by variable."""
     command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
+    command += [part for name in SANDBOXES for part in ("--venue", name)]
     with subprocess.Popen([*command, "--history", "300"], stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["base_url"]
+        served = json.loads(process.stdout.readline())["venues"]
+        yield {variable_of(name): address["base_url"] for name, address in served.items()}
         process.terminate()
 
 
 @pytest.fixture
-def environment(venue: str) -> dict[str, str]:
-    """The environment of a page: a free port for the sandbox that it starts, and a sandbox for the venue."""
+def environment(venues: dict[str, str]) -> dict[str, str]:
+    """The environment of a page: a free port for the sandbox that it starts, and sandboxes for the venues."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     # As for a user, the path does not hold this environment.
     here = str(Path(sys.prefix) / "bin")
     path = os.pathsep.join(one for one in kept["PATH"].split(os.pathsep) if one != here)
-    return {**kept, "PATH": path, "PORT": port, "SANDBOX": venue}
+    return {**kept, "PATH": path, "PORT": port, **venues}
 
 
 @pytest.mark.parametrize("page", pages_with("sh"), ids=name_of)
 def test_the_commands_of_a_page_work_as_written(
     page: Path, page_folder: Path, environment: dict[str, str]
 ) -> None:
+    if page.stem in venue_names() and page.stem not in SANDBOXES:
+        pytest.skip(f"{page.stem} has no sandbox")
     script = script_of(page, page_folder)
     done = subprocess.run(
         ["bash", "-x", "-c", script],
