@@ -27,6 +27,7 @@ STORES: Final = {
     "sqlite": "engine.stores.sqlite.store:SQLITE",
     "csv": "engine.stores.csv_bars:CSV",
     "postgres": "engine.stores.postgres.store:POSTGRES",
+    "questdb": "engine.stores.questdb.store:QUESTDB",
     "redis": "engine.stores.redis.store:REDIS",
     "parquet": "engine.stores.parquet.store:PARQUET",
 }

@@ -162,7 +162,10 @@ class RedisStore:
                 if ours:
                     client.unlink(*ours)
             self._had_rows = False
-        return fill(self)
+        try:
+            return fill(self)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """See `Store`."""

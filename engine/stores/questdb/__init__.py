@@ -1,0 +1,1 @@
+"""Rows in QuestDB, with exact decimals and candles as materialized views."""
