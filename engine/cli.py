@@ -49,6 +49,7 @@ _COMMANDS = (
     "why",
     "project",
     "journal",
+    "venues",
     "sandbox",
     "demo",
     "doctor",

@@ -7,18 +7,22 @@ from pathlib import Path
 from adapters.hyperliquid.rules import PERP, SPOT
 from engine.analysis.formulas import FORMULAS
 from engine.api.problems import CODES
+from engine.commands.venues import HEADS, row_of
 from engine.config import Config, as_markdown, keys
 from engine.events import MarketRules
 from engine.events.rules import assumed_rules
+from engine.loading.venues import VENUES, find_venue
 
 __all__ = [
     "API",
     "BACKTESTS",
     "CONFIGURATION",
+    "README",
     "STRATEGIES",
     "api_page",
     "backtests_page",
     "configuration_page",
+    "readme_page",
     "strategies_page",
 ]
 
@@ -27,6 +31,7 @@ API = DOCS / "api.md"
 BACKTESTS = DOCS / "backtesting.md"
 CONFIGURATION = DOCS / "configuration.md"
 STRATEGIES = DOCS / "strategies.md"
+README = DOCS.parent / "README.md"
 
 _MARK = "<!-- The table is written by `make docs`. -->\n"
 _BEGIN = "<!-- The tables are written by `make docs`. -->\n"
@@ -44,6 +49,14 @@ def strategies_page() -> str:
     head, begin, rest = STRATEGIES.read_text(encoding="utf-8").partition(_BEGIN)
     _, end, tail = rest.partition(_END)
     return f"{head}{begin}\n{_paper_and_live()}\n{_venue_rules()}\n{end}{tail}"
+
+
+def readme_page() -> str:
+    """Return the README with an up-to-date table of venues."""
+    head, begin, rest = README.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    rows = [row_of(find_venue(name)).cells() for name in VENUES]
+    return f"{head}{begin}\n{_table(HEADS, *((f'`{name}`', *cells) for name, *cells in rows))}\n{end}{tail}"
 
 
 def api_page() -> str:
@@ -180,6 +193,7 @@ if __name__ == "__main__":
     for path, page in (
         (CONFIGURATION, configuration_page()),
         (STRATEGIES, strategies_page()),
+        (README, readme_page()),
         (API, api_page()),
         (BACKTESTS, backtests_page()),
     ):

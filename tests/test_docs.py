@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,16 +11,19 @@ import msgspec
 
 from engine.config import Config, keys, parse_config
 from engine.config.sections import RECORDED_INSTRUMENTS
+from engine.loading.venues import VENUES
 from engine.records import open_day
 from tests.commands.kit import engine
 from tests.docs_tables import (
     API,
     BACKTESTS,
     CONFIGURATION,
+    README,
     STRATEGIES,
     api_page,
     backtests_page,
     configuration_page,
+    readme_page,
     strategies_page,
 )
 
@@ -57,6 +61,25 @@ def test_what_differs_between_paper_and_live_is_generated_from_the_rules_of_the_
     page = STRATEGIES.read_text(encoding="utf-8")
     assert page == strategies_page(), "run `make docs`"
     assert page.count("| rule | Hyperliquid perp |") == 1
+
+
+def test_the_table_of_venues_is_generated_from_the_adapters() -> None:
+    page = README.read_text(encoding="utf-8")
+    assert page == readme_page(), "run `make docs`"
+    assert page.count("| `hyperliquid` | perp, spot |") == 1
+
+
+def test_the_command_lists_the_venues_that_the_readme_lists() -> None:
+    rows = [json.loads(line) for line in engine("venues", "--json").out.splitlines()]
+    assert [row["venue"] for row in rows] == list(VENUES)
+    named = {row["venue"]: row for row in rows}
+    assert named["sandbox"]["lists_as"] == "hyperliquid"
+    assert named["kraken"]["orders"] is False
+    for row, line in zip(rows, engine("venues").out.splitlines()[1:], strict=True):
+        assert line.split()[0] == row["venue"]
+        assert line.split()[-4:] == [
+            "yes" if row[key] else "no" for key in ("orders", "history", "raw", "sandbox")
+        ]
 
 
 def test_the_codes_of_the_api_are_up_to_date() -> None:

@@ -40,7 +40,7 @@ from engine.errors import UsageError
 __all__ = ["SPEED_HEADER", "LocalExchange", "Start"]
 
 SPEED_HEADER: Final = "x-sandbox-speed"
-"""The header of every answer of an exchange whose clock is faster or slower than real time: its speed."""
+"""The header of every answer: the speed of the clock, which a session adopts."""
 
 _TICK_S: Final = 0.005
 """Shortest real pause between two rounds of playing the tape."""
@@ -97,7 +97,7 @@ class LocalExchange:
         self._protocol = protocol(Market(tape.instruments), options)
         self._protocol.attached(self)
         self._http = HttpRequests(self._protocol, self)
-        self._speed = "" if options.speed == 1 else f"{options.speed:g}"
+        self._speed = f"{options.speed:g}"
         self._app = Asgi(
             Starlette(
                 routes=[
@@ -286,8 +286,7 @@ class LocalExchange:
         if tcp is None:
             return Response(status_code=503)  # never delivered: the connection was cut
         answer = await self._http.answer(request, tcp)
-        if self._speed:
-            answer.headers[SPEED_HEADER] = self._speed
+        answer.headers[SPEED_HEADER] = self._speed
         return answer
 
     async def _stream(self, websocket: WebSocket) -> None:

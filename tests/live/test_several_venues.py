@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from adapters.exchange.run import shared_start
+from adapters.exchange.server import LocalExchange
 from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.sandbox.server import Sandbox, SandboxOptions
 from engine.clock import SECOND_NS
@@ -18,15 +22,18 @@ from engine.commands.sources import Source, connect, session_clock
 from engine.config import BarsConfig, Config, DataConfig, StrategyConfig
 from engine.errors import UsageError
 from engine.events import BarClosed, CandleRead, FeedDown, FeedUp, InstrumentListed, OrderFilled, Quote, Trade
+from engine.loading.venues import find_venue
 from engine.runtime.live import Live
 from engine.venue import Listing, VenueTime
 from replay.runs import verify
 from tests.docs_pages import ROOT, blocks
 from tests.live.kit import events, of
+from tests.profiles import pick
 from tests.venues.kit import exchange
 from tests.venues.toy import ToyVenue
 
 PATIENCE_S = 60
+CROSSING_5S = StrategyConfig("engine.strategies.crossover:Crossover", params={"interval": "5s"})
 CROSSING = StrategyConfig("engine.strategies.crossover:Crossover", params={"interval": "1s"})
 ARBITRAGE = "strategies/arbitrage.py"
 VENUES = ROOT / "docs" / "venues.md"
@@ -134,6 +141,71 @@ def test_the_loss_of_one_venue_touches_only_its_instruments(tmp_path: Path, toy:
         if listed[one.instrument] == "hyperliquid:BTC" and one.start_ns + one.interval_ns > lost_ns
     ]
     assert any(one.incomplete for one in others)
+    assert all(verify(day).identical for day in sorted(root.glob("2*")))
+
+
+MARKET_S = pick(100, deep=600)
+FAULTS = "cut:0.003,drop:0.0005,duplicate:0.01,delay:0.01/200,5xx:0.05@info"
+
+
+async def three(root: Path) -> None:
+    """Run a paper session on the protocols of three venues, with one clock, on a bad network."""
+    names = ("hyperliquid", "binance-usdm", "kraken")
+    options = {
+        name: SandboxOptions(
+            port=0, seed=seed, instruments=("BTC",), speed=20.0, history_s=90, faults=FAULTS, rate_limit=False
+        )
+        for seed, name in enumerate(names)
+    }
+    exchanges = {name: LocalExchange(options[name], protocol_of(name)) for name in names}
+    start = shared_start(exchanges, options["kraken"])
+    with trio.fail_after(PATIENCE_S + MARKET_S):
+        async with trio.open_nursery() as nursery:
+            urls = {}
+            for name, one in exchanges.items():
+                serve = partial(one.serve, start=start)
+                urls[name] = (await nursery.start(serve)).base_url
+            settings = Config(
+                bars=BarsConfig(intervals=("5s", "1m")),
+                strategies=(CROSSING_5S,),
+                data=DataConfig(warmup_bars=0),
+            )
+            live_options = LiveOptions(
+                config=settings, root=root, venue=find_venue(names[0]), seconds=MARKET_S / 20
+            )
+            others = [(find_venue(name), urls[name]) for name in names[1:]]
+            await Live(await make_plan(live_options, urls[names[0]], others), lambda _: None).run()
+            nursery.cancel_scope.cancel()
+
+
+def protocol_of(name: str) -> Any:
+    module, _, attribute = find_venue(name).sandbox.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def test_three_venues_on_a_bad_network_lose_and_double_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "j"
+    trio.run(three, root)
+    listed = {one.instrument: one for one in of(InstrumentListed, root)}
+    assert len({one.venue for one in listed.values()}) == 3
+    trades: dict[int, dict[Any, Trade]] = {number: {} for number in listed}
+    for one in of(Trade, root):
+        key = (one.venue_ns, one.trade_id)
+        assert key not in trades[one.instrument], "a trade is recorded twice"
+        trades[one.instrument][key] = one
+    newest: dict[tuple[int, int, int], BarClosed] = {}
+    for one in events(root):
+        if isinstance(one, BarClosed) and one.interval_ns == 5 * SECOND_NS:
+            newest[one.instrument, one.interval_ns, one.start_ns] = one
+    whole = [one for one in newest.values() if not one.incomplete and one.source == "trades"]
+    assert {one.instrument for one in whole} == set(listed)
+    for bar in whole:
+        within = [
+            one
+            for one in trades[bar.instrument].values()
+            if bar.start_ns <= one.venue_ns < bar.start_ns + bar.interval_ns
+        ]
+        assert (int(bar.volume), bar.trades) == (sum(one.size for one in within), len(within))
     assert all(verify(day).identical for day in sorted(root.glob("2*")))
 
 
