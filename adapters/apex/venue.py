@@ -42,6 +42,7 @@ class ApexVenue(Venue):
     channels = CHANNELS
     has_history = True
     has_raw = True
+    sandbox = "adapters.apex.sandbox.protocol:ApexProtocol"
 
     def __init__(self, network: Network | None = None) -> None:
         self._network = network

@@ -1,0 +1,1 @@
+"""ApeX Omni's protocol on the local exchange."""

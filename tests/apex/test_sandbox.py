@@ -1,0 +1,231 @@
+"""The feed against ApeX Omni's protocol on the local exchange: the engine receives what the tape holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import trio
+
+from adapters.apex.client import ApexClient
+from adapters.apex.sandbox.protocol import ApexProtocol
+from adapters.exchange.server import LocalExchange
+from adapters.exchange.tape import Tape
+from engine.clock import AdoptedClock
+from engine.config import BarsConfig, Config, DataConfig
+from engine.events import (
+    BookRead,
+    CandleRead,
+    ContextRead,
+    Event,
+    FeedDamaged,
+    FeedDown,
+    FeedGap,
+    FeedUp,
+    FundingRead,
+    InstrumentListed,
+    Quote,
+    Trade,
+)
+from engine.values import BUY, SELL
+from engine.venue import SessionContext
+from tests.exchange.kit import running, until
+from tests.profiles import pick
+
+START_NS = 1_733_356_800_000_000_000
+MS = 1_000_000
+ETH = InstrumentListed(START_NS, 1, "apex", "ETH-USDT", 2, 4, silence="none")
+BTC = InstrumentListed(START_NS, 2, "apex", "BTC-USDT", 1, 5, silence="none")
+
+
+class Inputs:
+    """Keeps what the feed sends."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def send(self, events: list[Event]) -> None:
+        self.events += events
+
+    def offer(self, events: list[Event]) -> bool:
+        self.events += events
+        return True
+
+    def all(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def trades(count: int, *, number: int, over_ms: int) -> list[Trade]:
+    """Return trades spread over a time; three at a time share a millisecond."""
+    found = []
+    for index in range(count):
+        at_ns = START_NS + (300 + index // 3 * 3 * over_ms // count) * MS
+        side = BUY if index % 2 else SELL
+        price = 206_000 + index // 3 % 7 * 10
+        found.append(Trade(at_ns, at_ns, number, price, 100 + index, side, 10_000 * number + index))
+    return found
+
+
+def tape_of(*streams: Sequence[Trade]) -> Tape:
+    """Return a tape of these trades with quotes that follow them."""
+    events: list[Any] = []
+    for trade in sorted((one for stream in streams for one in stream), key=lambda one: one.venue_ns):
+        at_ns, number, price = trade.venue_ns, trade.instrument, trade.price
+        events += [trade, Quote(at_ns, at_ns, number, price - 10, 500, price + 10, 500)]
+    return Tape([ETH, BTC], START_NS, lambda _: iter(events))
+
+
+def rows(events: Sequence[Trade], number: int) -> list[tuple[int, int, int, int]]:
+    return [(one.venue_ns, one.price, one.size, one.aggressor) for one in events if one.instrument == number]
+
+
+def has_last(inputs: Inputs, *streams: Sequence[Trade]) -> bool:
+    """Return whether the last trade of each stream has arrived."""
+    newest = {one.instrument: one.venue_ns for one in inputs.all(Trade)}
+    return all(newest.get(own[-1].instrument) == own[-1].venue_ns for own in streams)
+
+
+async def run_feed(
+    client: ApexClient,
+    inputs: Inputs,
+    names: Sequence[str],
+    channels: Sequence[str],
+    nursery: trio.Nursery,
+) -> tuple[InstrumentListed, ...]:
+    listing = await client.listing(names)
+    time = listing.time
+    clock = AdoptedClock(time.venue_ns, time.answered_ns, time.speed or 1.0)
+    config = Config(data=DataConfig(channels=tuple(channels)), bars=BarsConfig(intervals=("1m",)))
+    context = SessionContext(config, clock, lambda: 0.0, listing.instruments, inputs)
+    for edge in client.feeds(context):
+        nursery.start_soon(edge.run)
+    return tuple(listing.instruments)
+
+
+ALL = ("orderBook200", "instrumentInfo", "candle")
+
+
+async def test_everything_of_the_tape_arrives_once() -> None:
+    own = [trades(180, number=1, over_ms=6000), trades(120, number=2, over_ms=6000)]
+    tape = tape_of(*own)
+    inputs = Inputs()
+    async with running(ApexProtocol, tape, speed=3.0) as (_, address), trio.open_nursery() as nursery:
+        client = ApexClient(address.base_url)
+        await run_feed(client, inputs, ("ETH-USDT", "BTC-USDT"), ALL, nursery)
+        await until(lambda: has_last(inputs, *own))
+        await trio.sleep(0.8)
+        nursery.cancel_scope.cancel()
+    for number in (1, 2):
+        assert is_end_of(rows(inputs.all(Trade), number), rows(own[number - 1], number))
+    assert {one.instrument for one in inputs.all(BookRead)} == {1, 2}
+    assert {one.instrument for one in inputs.all(ContextRead)} == {1, 2}
+    last = {one.instrument: one for one in inputs.all(BookRead)}
+    quotes = {one.instrument: one for one in inputs.all(Quote)}
+    for number in (1, 2):
+        best = last[number].bids[0][0], last[number].asks[0][0]
+        assert best == (quotes[number].bid, quotes[number].ask)
+    assert inputs.all(FeedDamaged) == []
+    assert len(inputs.all(FeedUp)) == 1
+
+
+def is_end_of(found: list[Any], whole: list[Any]) -> bool:
+    """Return whether trades are the last ones of the tape: those before the session are not emitted."""
+    return bool(found) and whole[-len(found) :] == found
+
+
+async def test_a_lost_connection_loses_and_doubles_nothing() -> None:
+    own = trades(240, number=1, over_ms=12_000)
+    inputs = Inputs()
+    async with (
+        running(ApexProtocol, tape_of(own), speed=3.0) as (exchange, address),
+        trio.open_nursery() as nursery,
+    ):
+        client = ApexClient(address.base_url)
+        await run_feed(client, inputs, ("ETH-USDT",), ("orderBook200",), nursery)
+        await until(lambda: len(inputs.all(Trade)) >= 20)
+        cut(exchange)
+        await until(lambda: len(inputs.all(FeedUp)) >= 2)
+        await until(lambda: has_last(inputs, own))
+        await trio.sleep(0.8)
+        nursery.cancel_scope.cancel()
+    assert is_end_of(rows(inputs.all(Trade), 1), rows(own, 1))
+    assert len(inputs.all(FeedDown)) == 1
+    assert [gap.closed for gap in inputs.all(FeedGap)] == [True]
+    assert inputs.all(BookRead)[-1].bids
+
+
+def cut(exchange: LocalExchange) -> None:
+    """End all connections without a close frame."""
+    for client in list(exchange._protocol._connections):  # type: ignore[attr-defined]
+        client.abort()
+
+
+async def test_a_missing_change_of_a_book_is_found_and_only_that_book_is_read_again() -> None:
+    own = [trades(300, number=number, over_ms=20_000) for number in (1, 2)]
+    inputs = Inputs()
+    async with (
+        running(ApexProtocol, tape_of(*own), speed=3.0) as (exchange, address),
+        trio.open_nursery() as nursery,
+    ):
+        client = ApexClient(address.base_url)
+        await run_feed(client, inputs, ("ETH-USDT", "BTC-USDT"), ("orderBook200",), nursery)
+        await until(lambda: len(inputs.all(BookRead)) >= 4)
+        exchange._protocol._books["ETH-USDT"].number += 1  # type: ignore[attr-defined]
+        await until(lambda: bool(inputs.all(FeedDamaged)))
+        seen = len(inputs.all(BookRead))
+        await until(lambda: any(one.instrument == 1 for one in inputs.all(BookRead)[seen:]))
+        nursery.cancel_scope.cancel()
+    (damaged,) = inputs.all(FeedDamaged)
+    assert (damaged.channel, damaged.instrument, damaged.in_doubt) == ("orderBook200", 1, False)
+    assert "are missing" in damaged.reason
+    assert inputs.all(FeedDown) == []
+
+
+async def test_history_is_read_over_http() -> None:
+    own = trades(60, number=1, over_ms=150_000)
+    rate = FundingRead(START_NS, START_NS, 1, 10, -125_000, 0)
+    tape = Tape([ETH, BTC], START_NS, lambda _: iter([rate, *own]))
+    async with running(ApexProtocol, tape, history_s=160.0) as (_, address):
+        client = ApexClient(address.base_url)
+        listing = await client.listing(("ETH-USDT",))
+        (listed,) = listing.instruments
+        minute = 60_000 * MS
+        candles = await client.candles(listed, minute, START_NS, START_NS + 3 * minute)
+        rates = await client.funding_rates(listed, START_NS, START_NS + 60 * minute)
+        warm = await client.warm_up([listed], ["1m"], 2, START_NS + 2 * minute + 4_000 * MS)
+    assert client.unusable == []
+    assert [one.volume for one in candles] == [
+        sum(one.size for one in own if START_NS + at <= one.venue_ns < START_NS + at + minute)
+        for at in range(0, 3 * minute, minute)
+    ]
+    assert [(one.venue_ns, one.rate) for one in rates] == [(START_NS, -125_000)]
+    assert [one.start_ns for one in warm if isinstance(one, CandleRead)] == [START_NS, START_NS + minute]
+
+
+async def test_with_faults_nothing_is_doubled_and_what_is_missing_is_a_gap() -> None:
+    """Ten minutes of market time under the profile "deep", one otherwise, thirty times as fast."""
+    minutes = pick(1, deep=10)
+    own = [trades(300 * minutes, number=number, over_ms=60_000 * minutes) for number in (1, 2)]
+    inputs = Inputs()
+    faults = "cut:0.004,duplicate:0.02,damage:0.01,delay:0.01/100,429:0.05@info"
+    async with (
+        running(ApexProtocol, tape_of(*own), speed=30.0, faults=faults, history_s=1.0) as (_, address),
+        trio.open_nursery() as nursery,
+    ):
+        client = ApexClient(address.base_url)
+        listed = await run_feed(client, inputs, ("ETH-USDT", "BTC-USDT"), ALL, nursery)
+        with trio.move_on_after(2 * minutes + 5):  # a fault may hit the last one
+            await until(lambda: has_last(inputs, *own))
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    for instrument in listed:
+        number = instrument.instrument
+        found = rows(inputs.all(Trade), number)
+        gaps = [one for one in inputs.all(FeedGap) if one.instrument == number and not one.closed]
+        assert len(set(found)) == len(found)
+        assert set(found) <= set(rows(own[number - 1], number))
+        missing = [one for one in rows(own[number - 1], number) if one[0] > found[0][0] and one not in found]
+        for at_ns, *_ in missing:
+            assert any(gap.from_ns <= at_ns <= gap.to_ns for gap in gaps), at_ns
+    assert inputs.all(FeedDown), "the faults have cut connections"
+    assert len(inputs.all(Trade)) > 200 * minutes
