@@ -8,15 +8,20 @@ import click
 import msgspec
 
 from engine.commands.output import print_json, table
+from engine.commands.pages import write_page
 from engine.events.render import printable
 from engine.journal import list_days
 from engine.search.forward import Forward, Piece
+from engine.search.forward_page import forward_page
 
 __all__ = ["show_forward"]
 
 
-def show_forward(found: Forward, out: Path, as_json: bool) -> None:
-    """Print the pieces, the joined run and the verdict."""
+def show_forward(found: Forward, names: str, out: Path, page: Path | None, as_json: bool) -> None:
+    """Write the page, and print the pieces, the joined run and the verdict."""
+    for path in (out / "forward.html", page):
+        if path is not None:
+            write_page(path, forward_page(found, names))
     if as_json:
         print_json({**msgspec.to_builtins(found), "out": str(out)})
         return

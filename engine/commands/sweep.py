@@ -147,7 +147,10 @@ def sweep_command(
     direction = direction_of(metric, better)
     if not params:
         raise UsageError("--param: say what to try, such as --param fast=5:30:5")
+    if page is not None:
+        check_page(page)
     if forward is not None:
+        names = ", ".join(entry.title for entry in settings.strategies)
         plan, within = parse_plan(forward), parse_range(begin, end)
         with open_executor(name) as running, progress("trials") as report_progress:
             result = walk_forward(
@@ -167,7 +170,7 @@ def sweep_command(
                 trials=trials or 0,
                 seed=seed,
             )
-        show_forward(result, out, as_json)
+        show_forward(result, names, out, page, as_json)
         return
     sweep = define(
         day_refs(days),
@@ -182,8 +185,6 @@ def sweep_command(
         seed=seed,
         within=parse_range(begin, end),
     )
-    if page is not None:
-        check_page(page)
     registry = Registry(out, sweep.definition)
     try:
         found = _run(sweep, registry, name)

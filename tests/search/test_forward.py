@@ -17,9 +17,11 @@ from engine.clock import DAY_NS, SECOND_NS, day_start_ns
 from engine.errors import UsageError
 from engine.events import OperatorCommand, OrderFilled, SessionStarted, SubmitOrder, engine_time
 from engine.journal import list_days
+from engine.pages.frame import is_ours
 from engine.records import read_records
 from engine.search.folds import Plan, folds_of, parse_plan
 from tests.commands.kit import as_json, engine
+from tests.pages.kit import Read
 from tests.search.kit import HELPER, STRATEGIES
 
 MINUTE = 60 * SECOND_NS
@@ -96,6 +98,27 @@ def test_the_joined_run_replays_and_has_the_reported_digest(folder: Path, rollin
     done = as_json(engine("replay", "rolling/run/2024-03-01", "--json", cwd=folder))
     assert (done["verdict"], done["digest"]) == ("identical", rolling["digest"])
     assert json.loads((folder / "rolling" / "forward.json").read_text())["digest"] == rolling["digest"]
+
+
+def test_the_page_has_every_piece_and_the_verdict(folder: Path, rolling: dict[str, Any]) -> None:
+    text = (folder / "rolling" / "forward.html").read_text("utf-8")
+    assert is_ours(text)
+    read = Read(text)
+    for piece in rolling["pieces"]:
+        params = ", ".join(f"{name}={value}" for name, value in piece["params"].items())
+        assert f"{piece['train_begin']} to {piece['train_end']}" in read.text
+        assert (f"{params} (trial {piece['trial']})" if piece["trial"] else piece["why"]) in read.text
+    for line in (rolling["verdict"], *rolling["lines"], rolling["digest"]):
+        assert line in read.text
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_trials(folder: Path) -> None:
+    (folder / "notes.html").write_text("mine")
+    args = ["sweep", "journal", "--strategy", "mine:Follows", "--param", "period=2:5", "--out", "none"]
+    args += ["--walk-forward", "train=40m,test=20m", "--report", "notes.html"]
+    done = engine(*args, cwd=folder)
+    assert (done.code, "is not a page of this program" in done.err) == (2, True)
+    assert not (folder / "none").exists()
 
 
 def test_each_piece_trades_what_its_training_found_best(folder: Path, rolling: dict[str, Any]) -> None:
