@@ -38,10 +38,14 @@ from engine.events import (
 )
 from engine.values import BUY, SELL, parse_scaled, wide
 
-__all__ = ["MONEY_SCALE", "Found", "Reading", "end_reason", "is_ended"]
+__all__ = ["MONEY_SCALE", "WAITING_NUMBER", "Found", "Reading", "end_reason", "is_ended"]
 
 MONEY_SCALE: Final = 8
 """Decimal places of account values and payments."""
+
+WAITING_NUMBER: Final = 1
+"""The number of a stop before it fires. The venue counts stops apart from orders, and the engine takes a higher
+number of an order for a newer one: the order that the stop fires has to be that."""
 
 _RATE_SCALE: Final = 18
 _NS: Final = 1_000_000
@@ -196,7 +200,7 @@ class Reading:
             left = max(0, whole - max(self.size(instrument, row.executed_qty), filled))
             price = _amount(row.price, self._by_number[instrument].price_scale, row.symbol)
         state = "open" if row.status in _OPEN else _state(row.status)
-        number = row.order_id if algo is None else algo.algo_id
+        number = row.order_id
         reason = end_reason(row.status, row.time_in_force, reduce_only=row.reduce_only)
         return OrderRead(
             recv_ns, venue_ns, name, instrument, state, number, left, price, reason, algo is not None
@@ -212,7 +216,9 @@ class Reading:
             price = _amount(algo.price, self._by_number[instrument].price_scale, algo.symbol)
         reason = "canceled" if algo.algo_status == "CANCELED" else algo.algo_status.lower()
         fired = algo.algo_status not in ("NEW", "CANCELED")
-        return OrderRead(recv_ns, venue_ns, name, instrument, state, algo.algo_id, left, price, reason, fired)
+        return OrderRead(
+            recv_ns, venue_ns, name, instrument, state, WAITING_NUMBER, left, price, reason, fired
+        )
 
     def foreign(self, row: OrderRow, venue_ns: int, recv_ns: int) -> ForeignOrderSeen | None:
         """Return an open order that this journal did not send."""

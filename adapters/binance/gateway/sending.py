@@ -16,7 +16,7 @@ import trio
 from adapters.binance.gateway.account_wire import AlgoRow, OrderRow
 from adapters.binance.gateway.memory import Orders
 from adapters.binance.gateway.outcomes import LEVERAGE_SAME, Done, Lost, Outcome, Refused
-from adapters.binance.gateway.reading import Reading, end_reason, is_ended
+from adapters.binance.gateway.reading import WAITING_NUMBER, Reading, end_reason, is_ended
 from adapters.binance.gateway.rest import Rest
 from adapters.binance.gateway.wire import Call, Wire, priority_of
 from adapters.transport.gateway_health import GatewayHealth
@@ -134,7 +134,7 @@ class Sending:
             if algo is None:
                 return [OrderUnknown(recv_ns, name, "an answer without an order")]
             self._orders.note_conditional(name, number, algo.fired)
-            return [OrderAccepted(recv_ns, recv_ns, name, algo.algo_id, bool(algo.fired))]
+            return [OrderAccepted(recv_ns, recv_ns, name, algo.fired or WAITING_NUMBER, bool(algo.fired))]
         row = _read(_decode_order, outcome)
         if row is None:
             return [OrderUnknown(recv_ns, name, "an answer without an order")]

@@ -15,7 +15,7 @@ import trio
 from adapters.binance.gateway.account_wire import AlgoEvent, ExecutionReport, OrderEvent
 from adapters.binance.gateway.dialects import Dialect
 from adapters.binance.gateway.memory import Orders
-from adapters.binance.gateway.reading import Reading, end_reason, is_ended
+from adapters.binance.gateway.reading import WAITING_NUMBER, Reading, end_reason, is_ended
 from adapters.binance.gateway.reconcile import Reconciler
 from engine.events import Event, OrderAccepted, OrderCanceled, OrderRejected
 from engine.values import BUY, SELL
@@ -106,9 +106,9 @@ class Updates:
         venue_ns = self._reading.time_ns(event.time, recv_ns)
         self._orders.note_conditional(name, instrument, row.fired)
         if row.status in ("TRIGGERING", "TRIGGERED", "FINISHED"):
-            return [OrderAccepted(recv_ns, venue_ns, name, row.algo_id, triggered=True)]
+            return [OrderAccepted(recv_ns, venue_ns, name, row.fired or WAITING_NUMBER, triggered=True)]
         if row.status == "NEW":
-            return [OrderAccepted(recv_ns, venue_ns, name, row.algo_id)]
+            return [OrderAccepted(recv_ns, venue_ns, name, WAITING_NUMBER)]
         if row.status == "REJECTED":
             reason = row.reason or "rejected"
             return self._orders.end(name, OrderRejected(recv_ns, venue_ns, name, reason))
