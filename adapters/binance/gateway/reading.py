@@ -44,7 +44,7 @@ MONEY_SCALE: Final = 8
 """Decimal places of account values and payments."""
 
 WAITING_NUMBER: Final = 1
-"""The number of a stop before it fires. The venue counts stops apart from orders, and the engine takes a higher
+"""The number of a stop before it fires. The venue counts stops apart, and the engine takes a higher
 number of an order for a newer one: the order that the stop fires has to be that."""
 
 _RATE_SCALE: Final = 18

@@ -3,7 +3,8 @@
 Owns the subscriptions of connections and the pace of frames. Promises: whatever a client sends gets an answer
 of the venue's form, or ends its connection where the venue would end it; a stream asked for on a root that
 does not carry it stays silent, and a name that does not exist is accepted, both as on the venue. Called by
-the server of `adapters/exchange`. `answers.py` has the requests of market data.
+the server of `adapters/exchange`. `answers.py` has the requests of market data, `trading.py` accounts and
+orders: an account is `--account KEY:SECRET:USDT`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from adapters.binance.markets import SPOT, USDM, Market
 from adapters.binance.rules import FUNDING_HOURS, PERP, SPOT_MARKET, SPOT_RULES, USDM_RULES
 from adapters.binance.sandbox.answers import Answers, error
 from adapters.binance.sandbox.state import SymbolState
+from adapters.binance.sandbox.trading import Trading, accounts_of
 from adapters.binance.wire import kind_of
 from adapters.exchange.instruments import Market as Tape
 from adapters.exchange.instruments import Played
@@ -37,6 +39,18 @@ _MS_NS: Final = 1_000_000
 _QUOTE: Final = "USDT"
 _EVENT: Final = re.compile(r'"e":"([A-Za-z]+)"')
 _STREAM: Final = re.compile(r'^\{"stream":"([^"]+)"')
+_USER: Final = re.compile(r"/ws-api/v3|/private/ws(?:/[A-Za-z0-9]+)?")
+_USER_EVENTS: Final = frozenset(
+    {
+        "executionReport",
+        "outboundAccountPosition",
+        "balanceUpdate",
+        "ORDER_TRADE_UPDATE",
+        "ACCOUNT_UPDATE",
+        "ALGO_UPDATE",
+        "listenKeyExpired",
+    }
+)
 _PATHS: Final = re.compile(r"(/public|/market|/private)?/(stream|ws)(?:/([^?]*))?")
 _BODY_MAX: Final = 1 << 16
 
@@ -67,6 +81,7 @@ class BinanceProtocol(VenueProtocol):
         self._by_number = {one.listed.instrument: self.symbols[one.name] for one in market.instruments}
         self._by_stream = {name.lower(): state for name, state in self.symbols.items()}
         self._answers = Answers(self.venue, self.symbols)
+        self.trading = Trading(market.by_name, accounts_of(options.accounts, _QUOTE), spot=spot)
         self._connections: dict[Client, _Connection] = {}
         self._weight = Window(60)
         # Questions that came before the tape reached their time: the answer follows all events before it.
@@ -101,10 +116,17 @@ class BinanceProtocol(VenueProtocol):
             rules=rules,
         )
 
+    @classmethod
+    def check(cls, options: SandboxOptions) -> None:
+        """See `VenueProtocol.check`: accounts are API key and secret."""
+        accounts_of(options.accounts, _QUOTE)
+
     # Requests.
 
     def scope(self, request: Request) -> Scope | Answer:
         """See `VenueProtocol.scope`."""
+        if self.trading.knows(request.method, request.path):
+            return "exchange"
         if not request.path.startswith(self.venue.api + "/"):
             return error(-1000, "There is nothing at this path.", 404)
         return "info"
@@ -124,6 +146,8 @@ class BinanceProtocol(VenueProtocol):
 
     def answer(self, request: Request, now_ms: int) -> Answer:
         """See `VenueProtocol.answer`."""
+        if self.trading.knows(request.method, request.path):
+            return self._answer_account(request, now_ms)
         path = request.path.removeprefix(self.venue.api + "/")
         found = self._answers.answer(path, request.query, now_ms) if request.method == "GET" else None
         if found is None:
@@ -131,14 +155,24 @@ class BinanceProtocol(VenueProtocol):
         used = str(int(self._weight.sum() / self.options.speed))
         return msgspec.structs.replace(found, headers={**found.headers, "x-mbx-used-weight-1m": used})
 
+    def _answer_account(self, request: Request, now_ms: int) -> Answer:
+        reply = self.trading.answer(
+            request.method, request.path, request.query, request.headers, request.body, now_ms
+        )
+        used = str(int(self._weight.sum() / self.options.speed))
+        return Answer(reply.status, reply.body, {"x-mbx-used-weight-1m": used})
+
     # Connections.
 
     def opens(self, path: str, query: str) -> Answer | None:
         """See `VenueProtocol.opens`."""
-        return None if _PATHS.fullmatch(path) else Answer(404)
+        return None if _PATHS.fullmatch(path) or _USER.fullmatch(path) else Answer(404)
 
     def connected(self, client: Client) -> None:
         """See `VenueProtocol.connected`."""
+        if _USER.fullmatch(client.path):
+            self.trading.user_data.connected(client, client.path, client.query)
+            return
         match = _PATHS.fullmatch(client.path)
         assert match is not None, "only such a path is opened"
         root, kind, named = match.groups()
@@ -153,12 +187,15 @@ class BinanceProtocol(VenueProtocol):
     def disconnected(self, client: Client) -> None:
         """See `VenueProtocol.disconnected`."""
         self._connections.pop(client, None)
+        self.trading.user_data.disconnected(client)
         self._questions = deque(one for one in self._questions if one[1] is not client)
 
     def message(self, client: Client, text: str, now_ms: int) -> None:
         """See `VenueProtocol.message`: a control frame."""
         connection = self._connections.get(client)
         if connection is None:
+            if _USER.fullmatch(client.path):
+                self.trading.message(client, text, now_ms)
             return
         connection.messages.add(1)
         limit = self.venue.limits.messages.amount * max(1.0, self.options.speed)
@@ -178,6 +215,8 @@ class BinanceProtocol(VenueProtocol):
         if stream is not None:
             return kind_of(stream[1])[0], "market"
         event = _EVENT.search(text)
+        if event is not None and event[1] in _USER_EVENTS:
+            return event[1], "user"
         return (event[1], "market") if event is not None else ("", "")
 
     def _control(self, connection: _Connection, text: str) -> str:
@@ -217,8 +256,11 @@ class BinanceProtocol(VenueProtocol):
         super().play(event)
         state = self._by_number[event.instrument]
         if isinstance(event, Trade):
+            at_ms = event.venue_ns // _MS_NS
+            self.trading.add_trade(state.name, event.price, event.size, event.aggressor, at_ms)
             self._send_trade(state, event)
         elif isinstance(event, Quote):
+            self.trading.add_quote(state.name, event.bid, event.ask, event.venue_ns // _MS_NS)
             self._send_quote(state, event)
         elif isinstance(event, LiquidationRead):
             self._send_liquidation(state, event)
@@ -238,6 +280,7 @@ class BinanceProtocol(VenueProtocol):
             if self.venue.kind == "perp":
                 for state in self.symbols.values():
                     self._send_mark(state, now_ns // _MS_NS)
+        self.trading.user_data.expire(now_ns // _MS_NS)
         self._answer_questions(now_ns)
         return min(self._depth_due_ns, self._second_due_ns)
 

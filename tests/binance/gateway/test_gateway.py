@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from adapters.binance.gateway.access import check_access, check_quotes
 from adapters.binance.gateway.dialects import SPOT, USDM
@@ -51,7 +52,7 @@ BTC = 1
 class Stage:
     """A gateway on an account, and what it reported."""
 
-    def __init__(self, venue: MemoryVenue) -> None:
+    def __init__(self, venue: MemoryVenue, reconcile_s: float) -> None:
         self.venue = venue
         self.events: list[Event] = []
         self.ours: dict[str, None] = {}
@@ -73,6 +74,7 @@ class Stage:
             account=Account(
                 clock.now_ns() - 10**9, 0, lambda: list(self.live), lambda name: name in self.ours
             ),
+            reconcile_s=reconcile_s,
             dial=venue.dial,
             transports=venue.http,
         )
@@ -101,9 +103,17 @@ class Stage:
                 await self._changed.wait()
         return self.of(*kinds)
 
+    async def accepted(self, number: int) -> None:
+        """Wait until an order is reported as accepted."""
+        with trio.fail_after(120):
+            while name(number) not in [one.client_order_id for one in self.of(OrderAccepted)]:
+                await self._changed.wait()
+
 
 @asynccontextmanager
-async def staged(*, spot: bool = False, before: Any = None) -> AsyncIterator[Stage]:
+async def staged(
+    *, spot: bool = False, before: Any = None, reconcile_s: float = 60.0
+) -> AsyncIterator[Stage]:
     listed = listed_spot(BTC, "BTCUSDT", 2, 3) if spot else listed_perp(BTC, "BTCUSDT", 2, 3)
     clock = SystemClock()
     async with trio.open_nursery() as nursery:
@@ -111,7 +121,7 @@ async def staged(*, spot: bool = False, before: Any = None) -> AsyncIterator[Sta
         venue.quote(BTC, 9_990, 10_010)
         if before is not None:
             before(venue)
-        stage = Stage(venue)
+        stage = Stage(venue, reconcile_s)
         nursery.start_soon(stage.gateway.run)
         await stage.until(AccountRead)
         yield stage
@@ -119,7 +129,7 @@ async def staged(*, spot: bool = False, before: Any = None) -> AsyncIterator[Sta
 
 
 @pytest.fixture(autouse=True)
-def virtual(autojump_clock: trio.testing.MockClock) -> Any:
+def virtual() -> Any:
     """The engine's clock follows trio's."""
     start = 1_741_179_300 * 10**9
 
@@ -158,7 +168,7 @@ def positions(stage: Stage) -> list[int]:
 
 
 @pytest.mark.parametrize("spot", [False, True])
-async def test_a_limit_order_is_placed_filled_and_reconciled(spot: bool) -> None:
+async def test_a_limit_order_is_placed_filled_and_reconciled(autojump_clock: MockClock, spot: bool) -> None:
     async with staged(spot=spot) as stage:
         stage.do(order(stage, 1, BUY, 2000, 9_900))
         (accepted,) = await stage.until(OrderAccepted)
@@ -182,7 +192,9 @@ async def test_a_limit_order_is_placed_filled_and_reconciled(spot: bool) -> None
 
 
 @pytest.mark.parametrize("spot", [False, True])
-async def test_an_order_at_the_market_is_an_ioc_with_a_bound_whose_rest_ends(spot: bool) -> None:
+async def test_an_order_at_the_market_is_an_ioc_with_a_bound_whose_rest_ends(
+    autojump_clock: MockClock, spot: bool
+) -> None:
     async with staged(spot=spot) as stage:
         stage.venue.quote(BTC, 9_990, 10_010, size=500)
         stage.do(order(stage, 1, BUY, 2000))
@@ -201,7 +213,9 @@ async def test_an_order_at_the_market_is_an_ioc_with_a_bound_whose_rest_ends(spo
         ({"limit": 9_900, "size": 200_000_000}, ""),
     ],
 )
-async def test_refusals_carry_the_words_of_the_engine(spot: bool, more: dict[str, Any], words: str) -> None:
+async def test_refusals_carry_the_words_of_the_engine(
+    autojump_clock: MockClock, spot: bool, more: dict[str, Any], words: str
+) -> None:
     words = words or ("balance" if spot else "margin")
     async with staged(spot=spot) as stage:
         given = {"limit": 9_900, "size": 2000, **more}
@@ -210,7 +224,9 @@ async def test_refusals_carry_the_words_of_the_engine(spot: bool, more: dict[str
         assert refused.reason.startswith(words)
 
 
-async def test_reduce_only_without_a_position_is_refused_in_the_engines_words() -> None:
+async def test_reduce_only_without_a_position_is_refused_in_the_engines_words(
+    autojump_clock: MockClock,
+) -> None:
     async with staged() as stage:
         stage.do(order(stage, 1, SELL, 2000, 9_900, reduce_only=True, role=CLOSE))
         (refused,) = await stage.until(OrderRejected)
@@ -219,7 +235,9 @@ async def test_reduce_only_without_a_position_is_refused_in_the_engines_words() 
 
 @pytest.mark.parametrize("spot", [False, True])
 @pytest.mark.parametrize("fault", ["lost-reply", "late-reply", "swallow", "5xx"])
-async def test_an_unknown_outcome_is_asked_about_and_never_sent_again(spot: bool, fault: str) -> None:
+async def test_an_unknown_outcome_is_asked_about_and_never_sent_again(
+    autojump_clock: MockClock, spot: bool, fault: str
+) -> None:
     async with staged(spot=spot) as stage:
         stage.venue.faults.arm(fault, scope="exchange")
         stage.do(order(stage, 1, BUY, 2000, 9_900))
@@ -233,7 +251,7 @@ async def test_an_unknown_outcome_is_asked_about_and_never_sent_again(spot: bool
         assert len(posts) == taken
 
 
-async def test_an_order_that_waited_too_long_is_not_sent() -> None:
+async def test_an_order_that_waited_too_long_is_not_sent(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         command = order(stage, 1, BUY, 2000, 9_900)
         await trio.sleep(6)
@@ -243,7 +261,7 @@ async def test_an_order_that_waited_too_long_is_not_sent() -> None:
         assert ("POST", "/fapi/v1/order") not in stage.venue.requests
 
 
-async def test_a_late_order_is_refused_by_the_venue() -> None:
+async def test_a_late_order_is_refused_by_the_venue(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         command = order(stage, 1, BUY, 2000, 9_900)
         now_ns = stage.venue.now_ns
@@ -254,7 +272,7 @@ async def test_a_late_order_is_refused_by_the_venue() -> None:
 
 
 @pytest.mark.parametrize("spot", [False, True])
-async def test_a_client_id_that_the_venue_has_is_asked_about(spot: bool) -> None:
+async def test_a_client_id_that_the_venue_has_is_asked_about(autojump_clock: MockClock, spot: bool) -> None:
     async with staged(spot=spot) as stage:
         stage.do(order(stage, 1, BUY, 2000, 9_900))
         await stage.until(OrderAccepted)
@@ -264,7 +282,9 @@ async def test_a_client_id_that_the_venue_has_is_asked_about(spot: bool) -> None
 
 
 @pytest.mark.parametrize("spot", [False, True])
-async def test_a_cancel_ends_the_order_and_a_second_one_is_refused(spot: bool) -> None:
+async def test_a_cancel_ends_the_order_and_a_second_one_is_refused(
+    autojump_clock: MockClock, spot: bool
+) -> None:
     async with staged(spot=spot) as stage:
         stage.do(order(stage, 1, BUY, 2000, 9_900))
         await stage.until(OrderAccepted)
@@ -273,7 +293,7 @@ async def test_a_cancel_ends_the_order_and_a_second_one_is_refused(spot: bool) -
         assert (end.client_order_id, end.remaining, end.reason) == (name(1), 2000, "canceled")
 
 
-async def test_futures_change_an_order_in_place_and_count_what_is_filled() -> None:
+async def test_futures_change_an_order_in_place_and_count_what_is_filled(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         stage.do(order(stage, 1, BUY, 2000, 9_900))
         (accepted,) = await stage.until(OrderAccepted)
@@ -286,7 +306,7 @@ async def test_futures_change_an_order_in_place_and_count_what_is_filled() -> No
         assert (row["origQty"], row["executedQty"], row["price"]) == ("1.2", "0.5", "99.1")
 
 
-async def test_spot_reduces_an_order_in_place() -> None:
+async def test_spot_reduces_an_order_in_place(autojump_clock: MockClock) -> None:
     async with staged(spot=True) as stage:
         stage.do(order(stage, 1, BUY, 2000, 9_900))
         await stage.until(OrderAccepted)
@@ -296,7 +316,9 @@ async def test_spot_reduces_an_order_in_place() -> None:
         assert ("PUT", "/api/v3/order/amend/keepPriority") in stage.venue.requests
 
 
-async def test_spot_replaces_an_order_under_its_client_id_and_knows_the_old_one_from_the_new() -> None:
+async def test_spot_replaces_an_order_under_its_client_id_and_knows_the_old_one_from_the_new(
+    autojump_clock: MockClock,
+) -> None:
     async with staged(spot=True) as stage:
         stage.do(order(stage, 1, BUY, 2000, 9_900))
         (accepted,) = await stage.until(OrderAccepted)
@@ -312,7 +334,7 @@ async def test_spot_replaces_an_order_under_its_client_id_and_knows_the_old_one_
         await stage.until(OrderCanceled)
 
 
-async def test_spot_replaces_nothing_of_which_a_part_is_filled() -> None:
+async def test_spot_replaces_nothing_of_which_a_part_is_filled(autojump_clock: MockClock) -> None:
     async with staged(spot=True) as stage:
         stage.do(order(stage, 1, BUY, 2000, 9_900))
         await stage.until(OrderAccepted)
@@ -328,12 +350,14 @@ def stop(stage: Stage, number: int, trigger: int, **more: Any) -> SubmitOrder:
     return order(stage, number, SELL, 2000, **{**given, **more})
 
 
-async def test_a_stop_is_a_conditional_order_whose_fired_order_belongs_to_it() -> None:
+async def test_a_stop_is_a_conditional_order_whose_fired_order_belongs_to_it(
+    autojump_clock: MockClock,
+) -> None:
     async with staged() as stage:
         stage.do(order(stage, 1, BUY, 2000))
         await stage.until(OrderFilled)
         stage.do(stop(stage, 2, 9_500))
-        await stage.until(OrderAccepted, count=2)
+        await stage.accepted(2)
         (algo,) = stage.venue.ask("GET", "openAlgoOrders")
         assert (algo["clientAlgoId"], algo["triggerPrice"], algo["price"]) == (name(2), "95", "90")
         assert (algo["orderType"], algo["timeInForce"], algo["reduceOnly"]) == ("STOP", "IOC", True)
@@ -348,12 +372,14 @@ async def test_a_stop_is_a_conditional_order_whose_fired_order_belongs_to_it() -
         assert (read.state, read.triggered) == ("filled", True)
 
 
-async def test_a_stop_that_fired_while_nobody_listened_is_read_by_both_addresses() -> None:
+async def test_a_stop_that_fired_while_nobody_listened_is_read_by_both_addresses(
+    autojump_clock: MockClock,
+) -> None:
     async with staged() as stage:
         stage.do(order(stage, 1, BUY, 2000))
         await stage.until(OrderFilled)
         stage.do(stop(stage, 2, 9_500))
-        await stage.until(OrderAccepted, count=2)
+        await stage.accepted(2)
         stage.venue.restart(20_000)
         await trio.sleep(1)
         stage.venue.trading.add_trade("BTCUSDT", 9_490, 1, SELL, stage.venue.now_ms)
@@ -363,7 +389,7 @@ async def test_a_stop_that_fired_while_nobody_listened_is_read_by_both_addresses
         assert positions(stage)[-1] == 0
 
 
-async def test_no_such_order_counts_only_when_both_addresses_were_asked() -> None:
+async def test_no_such_order_counts_only_when_both_addresses_were_asked(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         stage.do(QueryOrder(0, name(9), BTC, 1))
         (read,) = await stage.until(OrderRead)
@@ -372,31 +398,31 @@ async def test_no_such_order_counts_only_when_both_addresses_were_asked() -> Non
         assert asked[-2:] == ["/fapi/v1/order", "/fapi/v1/algoOrder"]
 
 
-async def test_a_stop_that_is_reached_already_says_so_in_the_engines_words() -> None:
+async def test_a_stop_that_is_reached_already_says_so_in_the_engines_words(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         stage.do(stop(stage, 2, 10_100))
         (refused,) = await stage.until(OrderRejected)
         assert "trigger price" in refused.reason
 
 
-async def test_a_waiting_stop_is_canceled_at_its_own_address() -> None:
+async def test_a_waiting_stop_is_canceled_at_its_own_address(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         stage.do(order(stage, 1, BUY, 2000), stop(stage, 2, 9_500))
-        await stage.until(OrderAccepted, count=2)
+        await stage.accepted(2)
         stage.do(cancel(2))
         (end,) = await stage.until(OrderCanceled)
         assert end.client_order_id == name(2)
         assert ("DELETE", "/fapi/v1/algoOrder") in stage.venue.requests
 
 
-async def test_the_fill_of_another_program_is_nobodys_of_ours() -> None:
+async def test_the_fill_of_another_program_is_nobodys_of_ours(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         stage.venue.others("BTCUSDT", BUY, "1")
         (fill,) = await stage.until(OrderFilled)
         assert (fill.client_order_id, fill.size) == ("", 1000)
 
 
-async def test_open_orders_of_others_and_transfers_are_seen() -> None:
+async def test_open_orders_of_others_and_transfers_are_seen(autojump_clock: MockClock) -> None:
     def before(venue: MemoryVenue) -> None:
         params = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "price": "90", "quantity": "1"}
         venue.ask("POST", "order", params)
@@ -411,25 +437,29 @@ async def test_open_orders_of_others_and_transfers_are_seen() -> None:
         assert (moved.amount, moved.scale, moved.asset) == (25 * 10**8, 8, "")
 
 
-async def test_a_listen_key_is_renewed_and_one_that_is_gone_ends_the_stream() -> None:
-    async with staged() as stage:
-        await trio.sleep(3 * 3600)
+async def test_a_listen_key_is_renewed_and_one_that_is_gone_ends_the_stream(
+    autojump_clock: MockClock,
+) -> None:
+    async with staged(reconcile_s=1e6) as stage:
+        await trio.sleep(45 * 60)
         assert ("PUT", "/fapi/v1/listenKey") in stage.venue.requests
-        assert stage.of(GatewayDown) == [], "nothing was lost in three hours"
+        assert stage.of(GatewayDown) == [], "nothing was lost"
         stage.venue.ask("DELETE", "listenKey")
-        await trio.sleep(2 * 3600)
+        await trio.sleep(45 * 60)
         assert "listen key cannot be renewed" in stage.of(GatewayDown)[0].reason
         assert stage.gateway.health.connections == 2
 
 
-async def test_leverage_is_set_and_the_same_kind_of_margin_is_no_refusal() -> None:
+async def test_leverage_is_set_and_the_same_kind_of_margin_is_no_refusal(autojump_clock: MockClock) -> None:
     async with staged() as stage:
         stage.do(SetLeverage(0, BTC, 5, True))
         (answer,) = await stage.until(LeverageAnswered)
         assert (answer.accepted, stage.venue.account.leverage) == (True, {"BTCUSDT": 5})
 
 
-async def test_hedge_mode_and_a_wrong_key_are_refused_before_the_first_order() -> None:
+async def test_hedge_mode_and_a_wrong_key_are_refused_before_the_first_order(
+    autojump_clock: MockClock,
+) -> None:
     async with staged() as stage:
         venue = stage.venue
         venue.account.hedge = True

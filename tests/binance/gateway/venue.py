@@ -23,7 +23,7 @@ from adapters.binance.gateway.gateway import BinanceGateway
 from adapters.binance.gateway.keys import Signer as KeySigner
 from adapters.binance.sandbox.accounts import Account
 from adapters.binance.sandbox.trading import Trading
-from adapters.sandbox.faults import Fault, Faults
+from adapters.exchange.faults import Fault, Faults
 from adapters.transport.connection import Dial
 from adapters.transport.governor import Governor
 from engine.config import Config
