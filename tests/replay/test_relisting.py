@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import Phase, given
+from hypothesis import Phase, example, given
 from hypothesis import strategies as st
 
 from engine.clock import SECOND_NS
@@ -90,6 +90,7 @@ def test_a_session_with_real_orders_does_too(
 
 @examples(0.3, phases=PHASES)
 @given(numbers, shares, gains)
+@example(10697, 0.5828, {2: Finer(1, 4), 1: Finer(1, 2)})  # pays funding
 def test_money_that_gains_decimals_differs_by_roundings_alone(
     number: int, share: float, finer: dict[int, Finer]
 ) -> None:
@@ -98,7 +99,7 @@ def test_money_that_gains_decimals_differs_by_roundings_alone(
     found = play(relisted(inputs, finer, first=False)).memory
     unit, bookings = Fraction(1, 10**8), 0
     for one, other in zip(decimals(found.all()), fine, strict=True):
-        bookings += one.get("type") == "FillBooked"
+        bookings += one.get("type") in ("FillBooked", "FundingPaid")
         for name in MONEY & one.keys():
             differs = Fraction(str(one.pop(name))) - Fraction(str(other.pop(name)))
             assert abs(differs) <= bookings * unit
@@ -106,7 +107,7 @@ def test_money_that_gains_decimals_differs_by_roundings_alone(
     assert_replays(found)
 
 
-MONEY = frozenset({"realized", "unrealized", "cost", "equity"})
+MONEY = frozenset({"realized", "unrealized", "cost", "equity", "amount", "funding"})
 """What quotients are part of: each is rounded once, at the scale that money has then."""
 
 
