@@ -22,6 +22,9 @@ __all__ = ["Asgi", "TcpConnection", "WebsocketPeer", "hypercorn_config"]
 
 _FRAME_BYTES_MAX: Final = 65_536
 
+_IDLE_S: Final = 75.0
+"""How long a connection may be idle between two requests: what most servers in front of a venue allow."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -136,4 +139,5 @@ def hypercorn_config() -> Config:
     config.errorlog = _log
     config.include_server_header = False
     config.websocket_max_message_size = _FRAME_BYTES_MAX
+    config.keep_alive_timeout = _IDLE_S
     return config

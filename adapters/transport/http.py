@@ -29,7 +29,7 @@ from adapters.transport.text import clip
 from engine.backoff import backoff_ms
 from engine.errors import VenueError, VenueProtocolError, VenueUnreachable
 
-__all__ = ["SPEED_HEADER", "Answer", "AnswerTooLong", "HttpClient", "HttpReader", "Request"]
+__all__ = ["IDLE_S", "SPEED_HEADER", "Answer", "AnswerTooLong", "HttpClient", "HttpReader", "Request"]
 
 _TRIES_MAX: Final = 3
 _RETRY_MIN_MS: Final = 500
@@ -38,6 +38,10 @@ _RETRY_AFTER_S_MAX: Final = 10.0
 _TOO_MANY: Final = 429
 _BANS: Final = frozenset({403, 418})
 
+IDLE_S: Final = 3.0
+"""A connection that was idle for so long is not used again. Servers close theirs after 5 s at the earliest
+(the default of several), and an order that is on its way at that moment is lost."""
+_CONNECTIONS_MAX: Final = 100
 
 SPEED_HEADER: Final = "x-sandbox-speed"
 _SPEED_MAX: Final = 1e6
@@ -91,7 +95,10 @@ def _system_trust() -> ssl.SSLContext:
 
 
 class HttpClient:
-    """Connections to one venue. `transport` replaces the network in tests."""
+    """Connections to one venue, none of them used again after `idle_s` without a request.
+
+    `transport` replaces the network in tests.
+    """
 
     def __init__(
         self,
@@ -99,9 +106,11 @@ class HttpClient:
         timeout_s: float,
         body_bytes_max: int = BODY_BYTES_MAX,
         transport: httpx.AsyncBaseTransport | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._timeout_s = timeout_s
         self._body_bytes_max = body_bytes_max
+        self._limits = httpx.Limits(max_connections=_CONNECTIONS_MAX, keepalive_expiry=idle_s)
         self._transport = transport
         self._trust = _system_trust()
         self._client: httpx.AsyncClient | None = None  # made by the first request, and after a close
@@ -128,6 +137,7 @@ class HttpClient:
                 # Answers are small, so compression is not requested: nothing can inflate.
                 headers={"accept-encoding": "identity"},
                 timeout=self._timeout_s,
+                limits=self._limits,
                 follow_redirects=False,
                 trust_env=False,
                 verify=self._trust,
