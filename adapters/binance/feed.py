@@ -175,7 +175,7 @@ class BinanceFeed(Feed):
                 named = self._named.get(damage.name)
                 carried = [one.key.name for one in stream.subscriptions if one.key.kind == "depth"]  # type: ignore[attr-defined]
                 lost = [self._named[name] for name in carried] if named is None else [named]
-                self._books.lose(lost, "a diff cannot be used")
+                self._lose_books(lost, "a diff cannot be used")
 
     def bound_times(self) -> None:
         """See `Feed.bound_times`."""
@@ -216,11 +216,15 @@ class BinanceFeed(Feed):
 
     async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
         """See `StreamHost`."""
-        if self._books is not None:
-            self._books.lose(
-                self._named[name] for kind, name in map(self.key_of, stream.subscriptions) if kind == "depth"
-            )
+        carried = map(self.key_of, stream.subscriptions)
+        self._lose_books([self._named[name] for kind, name in carried if kind == "depth"])
         await super().stream_down(stream, loss, backoff_ms)
+
+    def _lose_books(self, lost: Sequence[InstrumentListed], reason: str = "") -> None:
+        if self._books is not None:
+            self._books.lose(lost, reason)
+            for listed in lost:
+                self._record(listed, "depthLost", "{}")
 
     # ---- frames
 

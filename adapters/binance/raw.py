@@ -72,8 +72,10 @@ class BinanceRawDecoder:
             return []
         if frame.kind == "openInterest":
             return [self._decoder.open_interest(listed, frame.event.open_interest, recv_ns)]
+        book = self._books[listed.instrument]
+        if frame.kind == "depthLost":
+            book.lose("")
         if frame.kind == "depthSnapshot":
-            book = self._books[listed.instrument]
             book.take_snapshot(self._decoder.snapshot(listed, frame.event, self._market.depth_levels))
             return [book.read(recv_ns)]
         return []
@@ -84,5 +86,6 @@ class BinanceRawDecoder:
             return []
         book = self._books[found[0].instrument]
         before = book.read(recv_ns, waited=True)
+        book.refresh()  # a newer snapshot may come at any time
         book.take_diff(found[1])
         return [before, book.read(recv_ns)]

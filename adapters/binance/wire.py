@@ -27,6 +27,7 @@ __all__ = [
     "AggTrade",
     "BookTicker",
     "DepthDiff",
+    "DepthLost",
     "DepthSnapshot",
     "Frame",
     "FundingInfo",
@@ -188,6 +189,10 @@ class OpenInterest(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     time: Millis = 0
 
 
+class DepthLost(msgspec.Struct, frozen=True):
+    """Our own note in a recording: from here on the book waits for a snapshot."""
+
+
 class Shutdown(msgspec.Struct, frozen=True, tag_field="e", tag="serverShutdown"):
     """The venue announces that it closes the connection."""
 
@@ -215,14 +220,15 @@ SHAPES: Final[dict[str, Any]] = {
     "bookTicker": BookTicker,
     "depth": DepthDiff,
     "depthSnapshot": DepthSnapshot,
+    "depthLost": DepthLost,
     "kline": KlineEvent,
     "markPrice": MarkPrice,
     "forceOrder": Liquidation,
     "openInterest": OpenInterest,
     "serverShutdown": Shutdown,
 }
-"""The events by kind. Of these `depthSnapshot` and `openInterest` are answers of REST, which a recording of
-raw messages holds as if a stream had sent them."""
+"""The events by kind. Of these `depthSnapshot` and `openInterest` are answers of REST, and `depthLost` is a
+note of ours, which a recording of raw messages holds as if a stream had sent them."""
 
 _DECODERS: Final = {kind: msgspec.json.Decoder(shape).decode for kind, shape in SHAPES.items()}
 
