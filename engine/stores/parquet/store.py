@@ -135,12 +135,10 @@ class ParquetStore:
         return self._opened().trade_ids(client_order_id)
 
     def write(self, rows: Rows, cursor: Cursor | None) -> None:
-        """See `Store`. Rows are converted at once, so that a bad one is found, and go to files later."""
+        """See `Store`. Rows that go to files later are converted at once too, so that a bad one is found."""
         state = self._opened()
         new = {name: self._keyed(name, rows) for name in sorted(self._shown)}
         new = {name: keyed for name, keyed in new.items() if keyed}
-        for name, keyed in new.items():
-            arrow_table(TABLES[name], self._schemas[name], [row for _, row in keyed])
         for name in sorted(_KEPT & rows.changed.keys()):
             state.keep(name, rows.changed[name])
         if fills := rows.appended.get("fills"):
@@ -148,12 +146,14 @@ class ParquetStore:
             order, trade, seq = (names.index(one) for one in ("client_order_id", "trade_id", "seq"))
             state.keep_trade_ids((one[order], one[trade], one[seq]) for one in fills if one[trade])
         if cursor is None:
+            self._convert(new)
             return
         count = sum(map(len, new.values()))
         late = time.monotonic() - self._flushed_at >= self._flush_s
         if late or count + state.waiting_rows() >= FLUSH_ROWS:
             self._flush(new)
         else:
+            self._convert(new)
             for name, keyed in new.items():
                 state.wait(name, [one for one in keyed if self._counts(name, *one)])
         state.move_cursor(cursor)
@@ -206,6 +206,11 @@ class ParquetStore:
                     yield table, row
 
     # Files.
+
+    def _convert(self, new: dict[str, list[tuple[str | None, Sequence[Any]]]]) -> None:
+        """Convert rows, so that one that a file cannot hold raises."""
+        for name, keyed in new.items():
+            arrow_table(TABLES[name], self._schemas[name], [row for _, row in keyed])
 
     def _flush(self, new: dict[str, list[tuple[str | None, Sequence[Any]]]]) -> None:
         """Write the rows that wait, and new ones, to files."""
