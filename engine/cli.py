@@ -48,6 +48,7 @@ _COMMANDS = (
     "inspect",
     "why",
     "project",
+    "query",
     "journal",
     "venues",
     "sandbox",

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from engine.config import Config
+from engine.config import Config, load_config, nearest
 from engine.errors import UsageError
 from engine.journal import Witness, read_headers, read_identity
 from engine.records import open_day
@@ -23,12 +23,19 @@ from engine.runtime.projector import Projector
 from engine.stores.catchup import catch_up, days_from, rebuild
 from engine.stores.csv_bars import CsvStore
 from engine.stores.errors import StoreError, StoreForeign, StoreOutdated, StoreOutOfStep, StoreUnavailable
-from engine.stores.kinds import make_store
+from engine.stores.kinds import make_store, store_at
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.store import Cursor, Store
 from engine.stores.writer import StoreWriter
 
-__all__ = ["DEFAULT_STORE", "make_projector", "make_projectors", "session_stores", "witness_of"]
+__all__ = [
+    "DEFAULT_STORE",
+    "make_projector",
+    "make_projectors",
+    "named_store",
+    "session_stores",
+    "witness_of",
+]
 
 DEFAULT_STORE: Final = "projector"
 """The name of the SQLite store that a session has without `[[stores]]`, or by --db: its name in journals."""
@@ -62,6 +69,20 @@ def session_stores(
                 f"the stores {other!r} and {name!r} are both at {store.place}; give one another path"
             )
     return stores
+
+
+def named_store(text: str, config: Path | None) -> Store:
+    """Return the store at an address, or the one with this name in a configuration. Raises ConfigError."""
+    if "://" in text:
+        return store_at(text, Path())
+    sections = msgspec.UNSET if config is None else load_config(config).stores
+    found = {} if sections is msgspec.UNSET else {one.get("name", one["kind"]): one for one in sections}
+    if text not in found:
+        where = "give its file with --config" if config is None else nearest(text, sorted(found))
+        raise UsageError(
+            f"there is no store {text!r}; {where}, or give an address such as postgresql://HOST/NAME"
+        )
+    return make_store(found[text], Path())
 
 
 def make_projectors(root: Path, stores: Mapping[str, Store]) -> dict[str, MakeProjector]:

@@ -131,7 +131,9 @@ class Live(Inside):
     async def _run(self, opened: OpenedJournal) -> LiveResult:
         plan, writer, recovered = self._plan, opened.writer, opened.recovered
         for name, make in plan.projectors.items():
-            self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
+            projector = make(recovered.tail.journal_id, recovered.end_seq)
+            self.projectors[name] = projector
+            plan.health[f"store {name}"] = projector.__str__
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root, plan.disk))
         identity = recovered.tail.journal_id

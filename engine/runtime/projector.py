@@ -62,6 +62,10 @@ class Projector:
         """Number of committed records whose rows are not written yet."""
         return max(0, self._last_seq - self._writer.seq)
 
+    def __str__(self) -> str:
+        """How far behind the store is, for the health line."""
+        return f"{self.lag:,} records behind" if self.lag else "up to date"
+
     def take(self, committed: Committed) -> None:
         """Queue committed turns. Never waits."""
         self._last_seq = committed.last_seq

@@ -18,7 +18,7 @@ from engine.errors import ConfigError, UsageError
 from engine.plugins import Plugins
 from engine.stores.store import Store
 
-__all__ = ["ENTRY_POINTS", "STORES", "StoreKind", "make_store"]
+__all__ = ["ENTRY_POINTS", "SCHEMES", "STORES", "StoreKind", "make_store", "store_at"]
 
 ENTRY_POINTS: Final = "retape.stores"
 """The group of entry points."""
@@ -32,6 +32,9 @@ STORES: Final = {
     "parquet": "engine.stores.parquet.store:PARQUET",
 }
 """The kinds of this project: module:attribute by name."""
+
+SCHEMES: Final = {"postgresql": "postgres", "postgres": "postgres"}
+"""The kinds of stores by the schemes of their addresses, for commands that take an address."""
 
 _KINDS: Final = Plugins("kind of store", STORES, ENTRY_POINTS)
 
@@ -71,3 +74,14 @@ def make_store(section: Mapping[str, object], root: Path) -> Store:
         return kind.make(settings, root)
     except ConfigError as error:
         raise ConfigError(f"stores: kind {name!r}: {error}") from None
+
+
+def store_at(url: str, root: Path) -> Store:
+    """Return the store at an address such as postgresql://HOST/NAME. Raises ConfigError."""
+    scheme, found, _ = url.partition("://")
+    if not found or scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ConfigError(
+            f"a store's address begins with {known}, or is a name of the configuration's [[stores]]"
+        )
+    return make_store({"kind": SCHEMES[scheme], "url": url}, root)

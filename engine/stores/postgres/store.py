@@ -26,10 +26,17 @@ from typing import Final
 import msgspec
 
 from engine.clock import iso_text
-from engine.stores.errors import StoreForeign, StoreOutdated, StoreOutOfStep, StoreUnavailable
+from engine.errors import UsageError
+from engine.stores.errors import (
+    StoreForeign,
+    StoreOutdated,
+    StoreOutOfStep,
+    StoreUnavailable,
+    first_line,
+)
 from engine.stores.kinds import StoreKind
 from engine.stores.postgres.connecting import Connection, connect, translated
-from engine.stores.postgres.reading import dumped, exists, read_state
+from engine.stores.postgres.reading import State, dumped, exists, read_state
 from engine.stores.postgres.schema import CURSOR, Layout, as_decimal, quoted
 from engine.stores.postgres.timescale import Aggregates, make_hypertables, stop_aggregates
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
@@ -61,6 +68,28 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     readers: tuple[str, ...] = ()
 
 
+class PostgresSnapshot:
+    """The state of the store at one moment (`engine.stores.checking.Snapshot`)."""
+
+    def __init__(
+        self, conn: Connection, layout: Layout, state: State | None, retention: dict[str, int]
+    ) -> None:
+        self.cursor = None if state is None else state.cursor
+        self._conn = conn
+        self._layout = layout
+        newest_ns = 0 if state is None else state.newest_ns
+        self._kept = {table: kept_from(newest_ns, span_ns) for table, span_ns in retention.items()}
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """See `Snapshot`."""
+        return (row for _, row in dumped(self._conn, self._layout, [table]))
+
+    def keeps(self, table: str, row: Row) -> bool:
+        """See `Snapshot`."""
+        shape = TABLES[table]
+        return table not in self._kept or row[shape.times[shape.time]] >= self._kept[table]
+
+
 class PostgresStore:
     """Rows of one journal in one schema of a database. `busy_s`: how long to wait for another writer."""
 
@@ -85,6 +114,7 @@ class PostgresStore:
         self._rebuilding = False
         self._newest_ns = 0
         self._kept: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}  # what is to be dropped once its candles are made
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -95,6 +125,10 @@ class PostgresStore:
                 yield
             if self._aggregates is not None and not self._rebuilding:
                 self._aggregates.refresh_if_due(conn)
+                if (waiting := self._waiting) and not self._aggregates.hurried:
+                    self._waiting = {}
+                    with conn.transaction():
+                        self._drop_old(conn, waiting)
         except Exception as error:
             known = translated(self.address, error)
             if known is error:
@@ -153,7 +187,7 @@ class PostgresStore:
             self._newest_ns = newest_ns
             self._drop_old(conn, kept)
             if self._aggregates is not None:
-                self._aggregates.note(conn, rows.appended.get("trades", []), newest_ns, kept.get("trades", 0))
+                self._aggregates.note(conn, rows.appended.get("trades", []), newest_ns)
 
     def witness(self) -> Cursor | None:
         """See `Store`. On a connection of its own."""
@@ -182,17 +216,40 @@ class PostgresStore:
             self._rebuilding = False
             self.close()
 
-    def dump(self, tables: Iterable[str]) -> Iterator[tuple[str, Row]]:
-        """Yield (table, row) of these tables, each by its primary key, of the state of one moment."""
-        conn = self._ready()
-        conn.execute("set transaction isolation level repeatable read")
-        yield from dumped(conn, self._layout, tables)
+    @contextmanager
+    def snapshot(self) -> Iterator[PostgresSnapshot]:
+        """See `engine.stores.checking.Checkable`. On a connection of its own, which cannot write."""
+        conn = connect(self.address, f"{self._name} reader")
+        try:
+            with conn.transaction():
+                conn.execute("set transaction isolation level repeatable read, read only")
+                there = exists(conn, self._layout, CURSOR)
+                state = read_state(conn, self._layout) if there else None
+                yield PostgresSnapshot(conn, self._layout, state, self._retention)
+        except Exception as error:
+            known = translated(self.address, error)
+            if known is error:
+                raise
+            raise known from error
+        finally:
+            conn.close()
 
-    def keeps(self, table: str, row: Row) -> bool:
-        """Return whether a row of the journal is young enough to be held."""
-        span_ns = self._retention.get(table)
-        shape = TABLES[table]
-        return span_ns is None or row[shape.times[shape.time]] >= kept_from(self._newest_ns, span_ns)
+    def query(self, sql: str) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+        """Return the columns and the rows of a query; it cannot change anything. Raises UsageError."""
+        conn = connect(self.address, f"{self._name} query")
+        try:
+            conn.execute("set default_transaction_read_only = on")
+            conn.execute("select set_config('search_path', %s || ', public', false)", [quoted(self.schema)])
+            found = conn.execute(sql)
+            rows = found.fetchall() if found.description else []
+        except Exception as error:
+            known = translated(self.address, error)
+            if isinstance(known, StoreUnavailable) and known.reason != "deleted":
+                raise known from error
+            raise UsageError(f"{self.place}: {first_line(error)}") from None
+        finally:
+            conn.close()
+        return [column.name for column in found.description or ()], iter(rows)
 
     def refresh(self) -> None:
         """Bring the aggregates up to the rows now, which otherwise happens within seconds."""
@@ -205,6 +262,7 @@ class PostgresStore:
         """See `Store`."""
         conn, self._conn, self._aggregates = self._conn, None, None
         self._kept.clear()
+        self._waiting.clear()
         if conn is not None:
             conn.close()
 
@@ -246,6 +304,9 @@ class PostgresStore:
             if from_ns <= self._kept.get(table, -1):
                 continue
             if self._aggregates is not None:
+                if table == "trades" and not self._rebuilding and not self._aggregates.covers(from_ns):
+                    self._waiting[table] = from_ns
+                    continue
                 self._aggregates.drop_chunks(conn, table, from_ns)
             column = TABLES[table].times[TABLES[table].time]
             conn.execute(f"delete from {self._layout.name(table)} where {quoted(column)} < %s", [from_ns])
@@ -264,7 +325,9 @@ class PostgresStore:
             version = conn.execute("select version()").fetchone()
             # The build for WebAssembly ends when it is asked to copy, and all connections share one session.
             self._copies = version is None or "emcc" not in str(version[0])
-            conn.prepare_threshold = 5 if self._copies else None
+            if not self._copies:
+                conn.execute("deallocate all")
+            conn.prepare_threshold = 5
             with conn.transaction():
                 self._make_tables(conn, again=again)
             if self._layout.timescale and "trades" in self.tables:

@@ -52,6 +52,9 @@ REFRESH_S: Final = 10.0
 REFRESH_TIMEOUT_S: Final = 3600.0
 COMPRESS_AFTER: Final = "7 days"
 
+_ORDER: Final = "venue_ns * 1000000000000000::numeric + seq"
+"""The order of trades: one number, since the database cannot compare two columns here."""
+
 _BY_INSTRUMENT: Final = {
     "trades": "instrument",
     "bars": "instrument, interval",
@@ -105,7 +108,9 @@ class Aggregates:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._due = time.monotonic() + REFRESH_S
-        self._done_ns = 0
+        self._done_ns = 0  # the highest mark of a view
+        self._covered_ns = 0  # the lowest
+        self.hurried = False
 
     def make(self, conn: Connection) -> None:
         """Create the views that are missing: a view cannot be created in a transaction with others."""
@@ -113,12 +118,9 @@ class Aggregates:
             found = conn.execute("select to_regclass(%s)", [self._layout.name(level.view)]).fetchone()
             if found is None or found[0] is None:
                 conn.execute(self._definition(level))
-        found = conn.execute(f"select max(done_ns) from {self._layout.name(MARKS)}").fetchone()
-        self._done_ns = found[0] if found is not None else 0
+        self._read_marks(conn)
 
-    def note(
-        self, conn: Connection, trades: Iterable[tuple[object, ...]], newest_ns: int, kept_ns: int
-    ) -> None:
+    def note(self, conn: Connection, trades: Iterable[tuple[object, ...]], newest_ns: int) -> None:
         """Record, with the trades, which windows below the mark they change."""
         at = list(TABLES["trades"].columns).index("venue_ns")
         times = [int(str(trade[at])) for trade in trades]
@@ -130,10 +132,12 @@ class Aggregates:
                 [min(times), max(times), min(times)],
             )
             self._due = min(self._due, time.monotonic() + 1)
-        conn.execute(
-            f"update {marks} set newest_ns = greatest(newest_ns, %s), kept_ns = greatest(kept_ns, %s)",
-            [newest_ns, kept_ns],
-        )
+        conn.execute(f"update {marks} set newest_ns = greatest(newest_ns, %s)", [newest_ns])
+
+    def covers(self, until_ns: int) -> bool:
+        """Return whether all candles before a time are made; if not, they are with the next refresh, now."""
+        self.hurried = self._covered_ns < until_ns
+        return not self.hurried
 
     def drop_chunks(self, conn: Connection, table: str, from_ns: int) -> None:
         """Drop the chunks of a table that end before a time: much cheaper than to delete their rows."""
@@ -142,16 +146,25 @@ class Aggregates:
                 "select drop_chunks(%s::regclass, older_than => %s::timestamptz)",
                 [self._layout.name(table), iso_text(max(0, from_ns))],
             )
+        if table == "trades":
+            marks = self._layout.name(MARKS)
+            conn.execute(f"update {marks} set kept_ns = greatest(kept_ns, %s)", [from_ns])
 
     def refresh_if_due(self, conn: Connection) -> None:
         """Refresh what is due; it is once in REFRESH_S."""
-        if time.monotonic() >= self._due:
+        if self.hurried or time.monotonic() >= self._due:
             self.refresh(conn)
 
     def refresh(self, conn: Connection, *, everything: bool = False) -> None:
         """Refresh the closed windows that are new or have changed, the shortest ones first."""
         conn.patiently(REFRESH_TIMEOUT_S, lambda: self._refresh(conn, everything=everything))
         self._due = time.monotonic() + REFRESH_S
+        self.hurried = False
+
+    def _read_marks(self, conn: Connection) -> None:
+        marks = conn.execute(f"select max(done_ns), min(done_ns) from {self._layout.name(MARKS)}").fetchone()
+        assert marks is not None
+        self._done_ns, self._covered_ns = marks
 
     def _refresh(self, conn: Connection, *, everything: bool) -> None:
         marks = self._layout.name(MARKS)
@@ -189,7 +202,7 @@ class Aggregates:
                 f"update {marks} set done_ns = %s, stale_from_ns = null, stale_to_ns = null where view = %s",
                 [end_ns if everything else max(done_ns, end_ns), level.view],
             )
-            self._done_ns = max(self._done_ns, end_ns)
+        self._read_marks(conn)
 
     def _definition(self, level: Level) -> str:
         """Return the statement that creates a view. Equal times are ordered by seq."""
@@ -208,8 +221,8 @@ class Aggregates:
             source = self._layout.name("trades")
             moment, symbol = "venue_time", "instrument"
             values = (
-                "first(price, array[venue_ns, seq]) as open, max(price) as high, min(price) as low,"
-                " last(price, array[venue_ns, seq]) as close, sum(size) as volume,"
+                f"first(price, {_ORDER}) as open, max(price) as high, min(price) as low,"
+                f" last(price, {_ORDER}) as close, sum(size) as volume,"
                 " sum(price * size) as quote_volume,"
                 " sum(case when side = 'buy' then size else 0 end) as buy_volume, count(*) as trades"
             )

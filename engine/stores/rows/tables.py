@@ -326,6 +326,19 @@ TABLES: Final[dict[str, TableShape]] = {
         pk=("instrument_id", "time_ns"),
         indexes=(("instrument", "time_ns"),),
     ),
+    # Forced closes that a venue publishes. `side` is that of the closing order: "sell" closed a long.
+    "liquidations": TableShape(
+        {
+            **RECORD,
+            "venue_time": str,
+            "venue_ns": int,
+            **INSTRUMENT,
+            **PRINT,
+            "sampled": bool,
+        },
+        pk="seq",
+        indexes=(("instrument", "venue_ns"),),
+    ),
     "funding_payments": TableShape(
         {
             **INSTRUMENT,

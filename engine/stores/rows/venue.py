@@ -19,6 +19,7 @@ from engine.events import (
     ForeignOrderSeen,
     FundingPaid,
     FundingRead,
+    LiquidationRead,
     MarketHalted,
     PositionDiffers,
     Quote,
@@ -60,6 +61,7 @@ class VenueRows:
             FundingRead: ("funding_rates", self._rate),
             FundingPaid: ("funding_payments", self._payment),
             ContextRead: ("open_interest", self._context),
+            LiquidationRead: ("liquidations", self._liquidation),
             BarDiffers: ("bar_differences", self._bar_differs),
             PositionDiffers: ("position_differences", self._position_differs),
             MarketHalted: ("failures", self._halted),
@@ -120,6 +122,20 @@ class VenueRows:
             *record(seq, cause, event.recv_ns),
         )
         self._change("open_interest", (event.instrument, start_ns), values)
+
+    def _liquidation(self, seq: int, cause: int, event: LiquidationRead) -> None:
+        listing = self._batch.listing(event.instrument)
+        row = (
+            *record(seq, cause, event.recv_ns),
+            *(iso_text(event.venue_ns), event.venue_ns),
+            *listing.named,
+            listing.price(event.price),
+            listing.size(event.size),
+            side_name(event.side),
+            str(event.trade_id) if event.trade_id else None,
+            event.sampled,
+        )
+        self._batch.appended["liquidations"].append(row)
 
     def _payment(self, seq: int, cause: int, event: FundingPaid) -> None:
         listing = self._batch.listing(event.instrument)

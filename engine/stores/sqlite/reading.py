@@ -8,12 +8,13 @@ before the journal is recovered (`witness`) and by `engine project --check` (`du
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from engine.errors import UsageError
 from engine.stores.errors import Reason, StoreUnavailable, first_line
 from engine.stores.rows.tables import TABLES
 from engine.stores.store import Cursor, Row
@@ -23,6 +24,7 @@ __all__ = [
     "connect_readonly",
     "dump_rows",
     "first_difference",
+    "queried",
     "quoted",
     "read_cursor",
     "unavailable",
@@ -65,7 +67,9 @@ def witness(path: str | Path) -> Cursor | None:
         raise unavailable(path, error) from error
 
 
-def dump_rows(path: str | Path) -> Generator[tuple[str, Row], None, None]:
+def dump_rows(
+    path: str | Path, tables: Iterable[str] = tuple(TABLES)
+) -> Generator[tuple[str, Row], None, None]:
     """Yield (table, row) of every row, table by table, each by its primary key: equal rows, equal dumps.
 
     Reads one consistent state. Raises StoreUnavailable.
@@ -74,7 +78,8 @@ def dump_rows(path: str | Path) -> Generator[tuple[str, Row], None, None]:
     try:
         with closing(connect_readonly(path)) as conn:
             conn.execute("BEGIN")
-            for table, shape in TABLES.items():
+            for table in tables:
+                shape = TABLES[table]
                 key = ", ".join(quoted(column) for column in shape.key)
                 for row in conn.execute(f"select * from {quoted(table)} order by {key}"):
                     yield table, dict(zip(shape.columns, row, strict=True))
@@ -95,6 +100,15 @@ def first_difference(one: str | Path, other: str | Path) -> str | None:
             }
             return f"a row of {mine[0]} differs in {differing}"
     return None
+
+
+def queried(path: Path, sql: str) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+    """Return the columns and the rows of a query on a database that must exist; it cannot change anything."""
+    try:
+        found = connect_readonly(path).execute(sql)
+    except sqlite3.Error as error:
+        raise UsageError(f"{path}: {first_line(error)}") from None
+    return [column[0] for column in found.description or ()], iter(found)
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:

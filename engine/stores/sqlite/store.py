@@ -28,12 +28,13 @@ import msgspec
 from engine.stores.errors import StoreForeign, StoreOutdated, StoreOutOfStep, StoreUnavailable, unreachable
 from engine.stores.kinds import StoreKind
 from engine.stores.lock import WriterLock
+from engine.stores.rows.shapes import TableShape
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
-from engine.stores.rows.units import as_float
+from engine.stores.rows.units import as_float, as_text
 from engine.stores.rows.views import VIEWS
 from engine.stores.sqlite.copying import copy_into, holds_rows, put_in_place, remove
-from engine.stores.sqlite.reading import BUSY_SECONDS, quoted, read_cursor, unavailable, witness
-from engine.stores.store import Cursor, Row, Rows, Store
+from engine.stores.sqlite.reading import BUSY_SECONDS, queried, quoted, read_cursor, unavailable, witness
+from engine.stores.store import Cursor, Number, Row, Rows, Store
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -47,12 +48,12 @@ class SqliteStore:
     """Rows of one journal in one SQLite database. `with_trades` fills the table of public trades, which is
     large.
 
-    `scratch` is for a database that is discarded after any error: no WAL, no syncs.
+    `scratch` is for a database that is discarded after any error: no WAL, no syncs. With `exact` numbers are
+    decimal text, for comparisons.
     """
 
     kind = "sqlite"
     remedy = "rebuild it with `engine project DAY`"
-    number = staticmethod(as_float)
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class SqliteStore:
         with_trades: bool = False,
         busy_s: float = BUSY_SECONDS,
         scratch: bool = False,
+        exact: bool = False,
     ) -> None:
         self.path = Path(path)
         self.place = str(path)
@@ -68,6 +70,8 @@ class SqliteStore:
         self.tables = frozenset(TABLES) - (frozenset() if with_trades else {"trades"})
         self._busy_s = busy_s
         self._scratch = scratch
+        self._exact = exact
+        self.number: Number = as_text if exact else as_float
         self._had_rows = False
         self._moved = False  # whether this transaction has moved the cursor
         self._db: sqlite_utils.Database | None = None
@@ -144,7 +148,7 @@ class SqliteStore:
         try:
             healthy = holds_rows(self.path)
             remove(scratch)
-            store = SqliteStore(scratch, with_trades=self.with_trades, scratch=True)
+            store = SqliteStore(scratch, with_trades=self.with_trades, scratch=True, exact=self._exact)
             with closing(store):
                 with store.transaction():
                     pass  # creates the tables, even for a journal without records
@@ -159,6 +163,10 @@ class SqliteStore:
             remove(scratch)
             lock.release()
         return reached
+
+    def query(self, sql: str) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+        """Return the columns and the rows of a query; it cannot change anything. Raises UsageError."""
+        return queried(self.path, sql)
 
     def close(self) -> None:
         """See `Store`. Checkpoints."""
@@ -248,7 +256,7 @@ class SqliteStore:
                     raise kind(f"{self.path}: {what}; {self.remedy}")
                 return
             for name, shape in TABLES.items():
-                table = db.create_table(name, shape.columns, pk=shape.pk)
+                table = db.create_table(name, _columns(shape, exact=self._exact), pk=shape.pk)
                 for columns in shape.indexes:
                     table.create_index(columns)
             for name, sql in VIEWS.items():
@@ -260,6 +268,12 @@ class SqliteStore:
 
     def _out_of_step(self, what: str) -> StoreOutOfStep:
         return StoreOutOfStep(f"{self.path}: {what}; {self.remedy}")
+
+
+def _columns(shape: TableShape, *, exact: bool) -> dict[str, type]:
+    """Return the types of columns. One for text leaves decimal text as it is."""
+    decimals = {name for name, kind in shape.columns.items() if kind is float} - set(shape.quotients)
+    return {name: str if exact and name in decimals else kind for name, kind in shape.columns.items()}
 
 
 class _NoNumpy(MetaPathFinder):

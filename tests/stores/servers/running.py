@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 MODULES: Final = ROOT / ".venv" / "servers"
 """The folder for what is neither a Python package nor a package of the system. `make clean` removes it."""
 
-START_S: Final = 60.0
+START_S: Final = 180.0
 STOP_S: Final = 20.0
 
 

@@ -27,11 +27,8 @@ class OnPostgres(StoreContract):
         return PostgresStore(PostgresSettings(self.url, schema=schema_of(place)), busy_s=0.5)
 
     def content(self, place: Path) -> Content:
-        store = self.make(place)
-        with store.transaction():
-            found = list(store.dump(table for table in TABLES if table != "cursor"))
-        store.close()
-        return found
+        with self.make(place).snapshot() as found:
+            return [(table, row) for table in TABLES if table != "cursor" for row in found.rows(table)]
 
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
         return killed_process(step, work, "engine.stores.postgres.store")

@@ -1,0 +1,66 @@
+"""Rows of open interest and of liquidations, and the views under names that programs expect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.events import ContextRead, FundingRead, LiquidationRead, SessionStarted, Trade
+
+from .record_streams import BTC, MINUTE_NS, T, apply_all, digest_at, opened, rows
+
+
+def context(at_ns: int, interest: int | None) -> ContextRead:
+    return ContextRead(at_ns, 1, 3, 43_000_123, 43_000_456, None, 12, -3, interest)
+
+
+def test_the_newest_context_of_each_minute_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    events = [context(T, 5_000), context(T + 1, 6_000), context(T + 2, None), context(T + MINUTE_NS, 7_000)]
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), *((seq, 0, event) for seq, event in enumerate(events, 2))])
+        writer.apply([(6, 0, context(T + MINUTE_NS + 5, 7_500))], seq=6, digest=digest_at(6))
+    columns = "time_ns, open_interest, funding, premium, mark, oracle, seq"
+    sql = f"select {columns} from open_interest order by time_ns"
+    shared = (0.012, -0.003, 43000.123, 43000.456)
+    assert rows(path, sql) == [(T, 6.0, *shared, 3), (T + MINUTE_NS, 7.5, *shared, 6)]
+
+
+def test_a_liquidation_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    liquidation = LiquidationRead(T + 5, T, 1, -1, 4305997, 50_000, "a7", True)
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 0, liquidation)])
+    sql = "select instrument, side, price, size, trade_id, sampled, venue_ns, at_ns from liquidations"
+    assert rows(path, sql) == [("BTC", "sell", 43059.97, 0.5, "a7", 1, T, T + 5)]
+
+
+def test_views_show_tables_under_names_that_programs_expect(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    events = [Trade(T, T - 1, 1, 4305997, 50_000, 1, 7), FundingRead(T, T - 2, 1, 6, 125, 3)]
+    with opened(path, with_trades=True) as writer:
+        apply_all(writer, [(1, 0, BTC), *((seq, 0, event) for seq, event in enumerate(events, 2))])
+    assert rows(path, "select symbol, price, size, side, seq from price_ticks") == [
+        ("BTC", 43059.97, 0.5, "buy", 2)
+    ]
+    assert rows(path, "select symbol, rate, seq from funding") == [("BTC", 0.000125, 3)]
+    assert rows(path, "select * from ohlcv") == []
+
+
+def test_the_cursor_has_the_epoch_of_the_newest_opening(tmp_path: Path) -> None:
+    """And rows of a later opening are not continued by records of an earlier one."""
+    import pytest
+
+    from engine.stores.errors import StoreForeign
+
+    def started(seq: int, epoch: int):
+        return seq, 0, SessionStarted(T, f"{seq:016x}", "paper", "0.1.0", "s", "c", (), "{}", epoch=epoch)
+
+    with opened(tmp_path / "rows.db") as writer:
+        apply_all(writer, [(1, 0, BTC), started(2, 4), started(3, 6)])
+        witness = writer.store.witness()
+        assert witness is not None
+        assert witness.epoch == 6
+        writer.apply([(4, 0, BTC)], seq=4, digest=digest_at(4))
+        assert writer.store.witness().epoch == 6
+        with pytest.raises(StoreForeign, match="epoch 6, not 5"):
+            writer.apply([started(5, 5)], seq=5, digest=digest_at(5))
