@@ -28,6 +28,7 @@ import msgspec
 from engine.clock import iso_text
 from engine.errors import UsageError
 from engine.stores.errors import (
+    StoreError,
     StoreForeign,
     StoreOutdated,
     StoreOutOfStep,
@@ -244,7 +245,8 @@ class PostgresStore:
             rows = found.fetchall() if found.description else []
         except Exception as error:
             known = translated(self.address, error)
-            if isinstance(known, StoreUnavailable) and known.reason != "deleted":
+            of_the_query = (getattr(error, "sqlstate", None) or "")[:2] in ("22", "25", "42")
+            if isinstance(known, StoreError) and not of_the_query:
                 raise known from error
             raise UsageError(f"{self.place}: {first_line(error)}") from None
         finally:

@@ -23,6 +23,7 @@ from tests.commands.kit import SAMPLE, as_json, engine
 from tests.stores.servers.running import Server
 from tests.stores.store_contract import killed_process
 
+OPEN = "select count(*) as n from positions where size != 0"
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "stores.md"
 
 
@@ -176,9 +177,7 @@ def test_tables_of_an_earlier_version_are_made_again_and_those_of_others_are_lef
         StoreWriter(PostgresStore(PostgresSettings(postgres.url(), schema="theirs")), bytes(16)).read_cursor()
 
 
-def test_rows_are_those_of_sqlite_and_the_questions_of_the_page_are_answered(
-    postgres: Server, tmp_path: Path
-) -> None:
+def test_rows_are_those_of_sqlite_and_questions_are_answered(postgres: Server, tmp_path: Path) -> None:
     """The counts of all tables, by two stores that share nothing behind the port."""
     engine("project", SAMPLE, "--db", tmp_path / "rows.db", "--trades")
     blocks = [block.split("```")[0] for block in PAGE.read_text().split("```sql\n")[1:]]
@@ -193,3 +192,12 @@ def test_rows_are_those_of_sqlite_and_the_questions_of_the_page_are_answered(
             assert as_json(engine("query", sql, "--store", postgres.url(), "--json")) == {"n": expected}, (
                 table
             )
+    counts = []
+    for question in questions:
+        minutes = question.replace("'1h'", "'1m'")  # the sample day has no bars of an hour
+        done = engine("query", "--store", postgres.url(), "--", minutes)
+        assert done.code == 0, done.err
+        counts.append(len(done.out.splitlines()) - 1)
+    assert counts[0] == 75
+    assert counts[1] > 1
+    assert counts[2:] == [as_json(engine("query", OPEN, "--store", postgres.url(), "--json"))["n"]]
