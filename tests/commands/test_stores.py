@@ -98,8 +98,8 @@ def test_a_kind_of_an_installed_package_is_found_by_its_entry_point(monkeypatch:
     assert make_store({"kind": "key-value", "url": "kv://x"}, ROOT).kind == "key-value"
     with pytest.raises(ConfigError, match="no key 'path'; known: kind, name, url"):
         make_store({"kind": "key-value", "path": "x"}, ROOT)
-    with pytest.raises(ConfigError, match="no kind of store 'redis'"):
-        make_store({"kind": "redis"}, ROOT)
+    with pytest.raises(ConfigError, match="no kind of store 'oracle'"):
+        make_store({"kind": "oracle"}, ROOT)
 
 
 # The stores of a session.

@@ -17,9 +17,9 @@ from engine.stores.settings import Address
 try:
     import psycopg
 except ModuleNotFoundError:
-    raise UsageError("a store of kind 'postgres' needs psycopg: pip install 'retape[postgres]'") from None
+    psycopg = None
 
-__all__ = ["Connection", "connect", "translated"]
+__all__ = ["Connection", "connect", "require_driver", "translated"]
 
 CONNECT_S: Final = 5
 PATIENCE_S: Final = 20.0
@@ -59,7 +59,16 @@ _ADVICE: Final[dict[Reason, str]] = {
 _T = TypeVar("_T")
 
 
-class Connection(psycopg.Connection[Any]):
+_Base: Any = object if psycopg is None else psycopg.Connection
+
+
+def require_driver() -> None:
+    """Raise UsageError if psycopg is not installed."""
+    if psycopg is None:
+        raise UsageError("a store of kind 'postgres' needs psycopg: pip install 'retape[postgres]'")
+
+
+class Connection(_Base):
     """A connection in autocommit mode. `patience_s` may be raised for statements over many rows."""
 
     patience_s: float = PATIENCE_S

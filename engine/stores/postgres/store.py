@@ -36,7 +36,7 @@ from engine.stores.errors import (
     first_line,
 )
 from engine.stores.kinds import StoreKind
-from engine.stores.postgres.connecting import Connection, connect, translated
+from engine.stores.postgres.connecting import Connection, connect, require_driver, translated
 from engine.stores.postgres.reading import State, dumped, exists, read_state
 from engine.stores.postgres.schema import CURSOR, Layout, as_decimal, quoted
 from engine.stores.postgres.timescale import Aggregates, make_hypertables, stop_aggregates
@@ -99,6 +99,7 @@ class PostgresStore:
     number = staticmethod(as_decimal)
 
     def __init__(self, settings: PostgresSettings, *, busy_s: float = BUSY_S) -> None:
+        require_driver()
         self.address = Address(settings.url, "postgresql", "postgres")
         self.schema = settings.schema
         self.place = self.address.shown + (f" ({self.schema})" if self.schema != "public" else "")
