@@ -18,8 +18,15 @@ from engine.stores.rows.bars import exact_row
 from engine.stores.rows.units import no_formula
 from engine.values import format_interval, parse_interval
 from replay.bars import DayBar, bars_of
+from replay.series import KINDS, series_of
 
 __all__ = ["bar_row", "bars_command"]
+
+PRICES = ("start", "open", "high", "low", "close", "volume", "count")
+"""The columns of the table of bars."""
+
+_LEFT = frozenset({"instrument", "venue", "interval", "start_ns", "end_ns"})
+"""The columns of other series that their table leaves out."""
 
 _SHOWN = 40
 """Upper bound on rows of the table; the last line shows how many more there are."""
@@ -28,6 +35,14 @@ _SHOWN = 40
 @click.command("bars")
 @click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--interval", default="1m", show_default=True, help="Such as 1m, 1h, 1d, 1w or 1M.")
+@click.option(
+    "--kind",
+    type=click.Choice(("price", *KINDS)),
+    default="price",
+    show_default=True,
+    help="price, or what the days have of open interest, funding or liquidations, by window; "
+    "liquidation-levels: by window and price level, a heat map.",
+)
 @click.option("--instrument", metavar="NAME", help="Only of this instrument.")
 @click.option("--open", "unclosed", is_flag=True, help="Also the bar that is still open at the end.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write the bars as CSV to a file.")
@@ -36,6 +51,7 @@ _SHOWN = 40
 def bars_command(
     days: tuple[Path, ...],
     interval: str,
+    kind: str,
     instrument: str | None,
     unclosed: bool,
     csv_path: Path | None,
@@ -52,18 +68,24 @@ def bars_command(
     interval_ns = parse_interval(interval)
     folders = day_folders(days)
     with progress("bars") as show:
-        found = bars_of(folders, interval_ns, unclosed=unclosed, progress=show)
-    listed = [one.listed for one in found]
+        if kind == "price":
+            bars = bars_of(folders, interval_ns, unclosed=unclosed, progress=show)
+            found = [(one.listed, bar_row(one)) for one in bars]
+        else:
+            found = series_of(folders, kind, interval_ns, progress=show)
+    listed = [one for one, _ in found]
     if instrument is not None and found:
         try:
             chosen = find_instrument(instrument, listed).key
         except UsageError as error:
             raise UsageError(f"{days[0]}: {error}") from None
-        found = [one for one in found if one.listed.key == chosen]
-    rows = [bar_row(one) for one in found]
+        found = [(one, row) for one, row in found if one.key == chosen]
+    rows = [row for _, row in found]
     if not rows:
-        hint = "" if unclosed else "; --open prints the open ones"
-        click.echo(f"engine: {days[0]}: no bar of {interval} has closed{hint}", err=True)
+        none = f"no bar of {interval} has closed{'' if unclosed else '; --open prints the open ones'}"
+        if kind != "price":
+            none = f"the days have no data for --kind {kind}; the venue's channel must be in data.channels"
+        click.echo(f"engine: {days[0]}: {none}", err=True)
     for path, write in ((csv_path, _write_csv), (parquet, _write_parquet)):
         if path is not None:
             try:
@@ -71,12 +93,13 @@ def bars_command(
             except OSError as error:
                 raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
             if not as_json:
-                click.echo(f"{path}: {len(rows):,} bars")
+                click.echo(f"{path}: {len(rows):,} {'bars' if kind == 'price' else 'rows'}")
     if as_json:
         for row in rows:
             print_json(row)
     elif csv_path is None and parquet is None:
-        _print(rows, keyed_labels(listed))
+        names = PRICES if kind == "price" else [name for name in rows[0] if name not in _LEFT] if rows else []
+        _print(rows, keyed_labels(listed), names)
 
 
 def bar_row(one: DayBar) -> dict[str, Any]:
@@ -109,7 +132,7 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     except ModuleNotFoundError:
         raise EngineError("--parquet needs pyarrow; install retape[parquet]") from None
     kinds = {"start_ns": pa.int64(), "end_ns": pa.int64(), "count": pa.int64()}
-    kinds |= {"complete": pa.bool_(), "revision": pa.int64()}
+    kinds |= {"complete": pa.bool_(), "sampled": pa.bool_(), "revision": pa.int64()}
     names = list(rows[0]) if rows else []
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
     plain = [
@@ -119,16 +142,19 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(plain, schema), path)
 
 
-def _print(rows: Sequence[dict[str, Any]], labels: Mapping[str, str]) -> None:
-    names = ("start", "open", "high", "low", "close", "volume", "count")
+def _print(rows: Sequence[dict[str, Any]], labels: Mapping[str, str], names: Sequence[str]) -> None:
     lines: list[tuple[str, ...]] = [("instrument", *names, "")]
     for row in rows[:_SHOWN]:
-        note = "" if row["complete"] else f"incomplete: {row['incomplete_because']}"
+        note = "" if row.get("complete", True) else f"incomplete: {row['incomplete_because']}"
         start = row["start"][:19].replace("T", " ")
         label = labels[f"{row['venue']}:{row['instrument']}"]
-        lines.append((label, *(start if name == "start" else str(row[name]) for name in names), note))
+        lines.append((label, *(start if name == "start" else _cell(row[name]) for name in names), note))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if len(rows) > _SHOWN:
         click.echo(f"... {len(rows) - _SHOWN:,} more; --json and --csv FILE show all")
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
