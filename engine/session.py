@@ -124,6 +124,7 @@ class SessionBuilder:
         actors.append(OrderManager(config, real=venue is not None, watches=watches))
         actors += [*strategies, Execution(venue, config.account)]
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""
+        account += "" if venue is None else _accounts_of(config)
         for actor in actors:
             actor.signature = (actor.signature or type(actor).__name__) + account
             if venue is None:
@@ -229,6 +230,13 @@ class SessionBuilder:
         strategy.policy = entry.on_failure
         strategy.check = StateCheck(classes_of(strategy), strategies)
         return strategy
+
+
+def _accounts_of(config: Config) -> str:
+    """Return the accounts of the sections `[venues.NAME]`: state of one is never taken for that of another."""
+    sections = {} if config.venues is msgspec.UNSET else config.venues
+    named = sorted((name, one) for name, one in sections.items() if one.get("account"))
+    return "".join(f" {name} {one.get('network', 'sandbox')} {one['account']}" for name, one in named)
 
 
 def _optional(config: Config) -> list[Actor]:
