@@ -23,7 +23,9 @@ from engine.events import (
     OrderRejected,
     PositionDiffers,
     PositionRead,
+    SessionStarted,
 )
+from engine.loading.strategies import make_builder
 from engine.runtime.live import Live
 from tests.binance.gateway.kit import API_KEY, SECRET
 from tests.binance.stage import KINDS, events, replays, settings_of, staged
