@@ -1,4 +1,4 @@
-"""Real orders on the sandbox over its sockets: the engine's, and those of python-binance with another address."""
+"""Real orders on the sandbox over its sockets: the engine's, and those of python-binance, unchanged."""
 
 from __future__ import annotations
 
