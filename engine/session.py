@@ -233,7 +233,7 @@ class SessionBuilder:
 
 
 def _accounts_of(config: Config) -> str:
-    """Return the accounts of the sections `[venues.NAME]`: state of one is never taken for that of another."""
+    """Return the accounts of the sections `[venues.NAME]`: the state of one is not that of another."""
     sections = {} if config.venues is msgspec.UNSET else config.venues
     named = sorted((name, one) for name, one in sections.items() if one.get("account"))
     return "".join(f" {name} {one.get('network', 'sandbox')} {one['account']}" for name, one in named)
