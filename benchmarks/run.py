@@ -9,6 +9,7 @@
     append      frames written to the journal, with and without a sync for each
     live        a session on the sandbox: from receipt of a frame to release of an order, including the sync
     streams     the same latency beside ten readers of the stream, and without
+    stores      trades written to PostgreSQL, beside a plain bulk insert of the same rows
 
 Each replay is measured directly after a bare loop in the same process. The result is the median ratio.
 """
@@ -31,6 +32,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.days import measure_days
+from benchmarks.stores import measure_stores
 from benchmarks.streams import measure_streams
 from benchmarks.tape import TRADES, market
 from benchmarks.years import measure_years
@@ -73,6 +75,7 @@ def main() -> None:
         _measure_append(root / "append")
     _measure_live()
     measure_streams()
+    measure_stores()
 
 
 def _write_market(root: Path, instruments: int = 1) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from engine.errors import UsageError
@@ -178,7 +179,13 @@ def _first_of_month(day: int) -> int:
 def iso_text(ns: int) -> str:
     """Return a time in nanoseconds as ISO 8601 text in UTC: 2024-12-05T00:00:00.000000000Z."""
     seconds, rest = divmod(ns, SECOND_NS)
-    return f"{(_EPOCH + timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%S')}.{rest:09d}Z"
+    return f"{_second_text(seconds)}.{rest:09d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(seconds: int) -> str:
+    """Return the text of a second; records are in order of time, so few seconds are made often."""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_iso(text: str) -> int:

@@ -39,8 +39,8 @@ class Postgres(Server):
         if find_spec("psycopg") is None:
             raise Missing("no driver: the package psycopg is missing")
         super().__init__()
-        if self.user() is not None:
-            shutil.chown(self.folder, self.user())
+        if (user := self.user()) is not None:
+            shutil.chown(self.folder, user)
             programs = self._reachable(programs)
         self._programs = programs
         self._run(
