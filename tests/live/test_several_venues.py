@@ -100,7 +100,8 @@ def test_one_session_trades_on_two_venues_and_replays(
 
         await until(root, enough)
 
-    health = trio.run(session, root, toy, config("hyperliquid:BTC", "toy:AAA", strategies=(entry,)), script)
+    settings = config("hyperliquid:BTC", "toy:AAA", strategies=(entry,))
+    health = trio.run(session, root, toy, settings, script)
     assert {"hyperliquid feed", "toy feed"} <= health.keys()
     listed = {one.instrument: one.key for one in of(InstrumentListed, root)}
     assert sorted(listed.values()) == ["hyperliquid:BTC", "toy:AAA"]
@@ -111,6 +112,13 @@ def test_one_session_trades_on_two_venues_and_replays(
     )
     assert {one.feed for one in of(FeedUp, root)} == {"hyperliquid", "toy"}
     assert {listed[one.instrument] for one in of(OrderFilled, root)} == {"toy:AAA"}
+    before = len(of(FeedUp, root))
+
+    async def goes_on(_live: Live, _sandbox: Sandbox) -> None:
+        await until(root, lambda seen: len([one for one in seen if isinstance(one, FeedUp)]) >= before + 2)
+
+    trio.run(session, root, toy, settings, goes_on)
+    assert {one.key for one in of(InstrumentListed, root)} == set(listed.values())
     assert all(verify(day).identical for day in sorted(root.glob("2*")))
 
 

@@ -59,14 +59,6 @@ _MS: Final = 1_000_000
 _OF_FEEDS: Final = (FeedHeard, FeedUp, FeedDown, FeedPolling, FeedLagging)
 
 
-class Heard(State):
-    """What one of several feeds has proved: see `Conditions`."""
-
-    heard_ms: int = 0
-    heard_ns: int = 0
-    proved_ns: int = 0
-
-
 class Conditions(State):
     """State of the gates.
 
@@ -97,6 +89,13 @@ class Conditions(State):
     `cooling_ns` is until when a strategy opens nothing after a stop.
     """
 
+    class Heard(State):
+        """What the feed of one of several venues has proved; nested, so that stored states find it."""
+
+        heard_ms: int = 0
+        heard_ns: int = 0
+        proved_ns: int = 0
+
     halted: str = ""
     stop_ns: int = 0
     markets: dict[int, str] = msgspec.field(default_factory=dict)
@@ -121,7 +120,7 @@ class Conditions(State):
     failed: dict[str, None] = msgspec.field(default_factory=dict)
     stopped: dict[str, None] = msgspec.field(default_factory=dict)
     disarmed: str = ""
-    venues: dict[str, Heard] = msgspec.field(default_factory=dict)
+    venues: dict[str, Conditions.Heard] = msgspec.field(default_factory=dict)
 
 
 def note(
@@ -132,7 +131,7 @@ def note(
 ) -> None:
     """Apply an event of a feed, of the account or of the clock. `markets` are those with a known price."""
     if isinstance(event, _OF_FEEDS) and of_feed(event.feed, instruments) is not None:
-        one = conditions.venues.setdefault(event.feed, Heard())
+        one = conditions.venues.setdefault(event.feed, Conditions.Heard())
         if isinstance(event, FeedHeard | FeedUp):
             _note_one(conditions, one, event)
             return
@@ -191,7 +190,7 @@ def note(
         conditions.speed = max(event.speed, 1.0)
 
 
-def _note_one(conditions: Conditions, one: Heard, event: FeedHeard | FeedUp) -> None:
+def _note_one(conditions: Conditions, one: Conditions.Heard, event: FeedHeard | FeedUp) -> None:
     """Apply what the feed of one of several venues proves."""
     if isinstance(event, FeedUp):
         conditions.feeds[event.feed] = ""
@@ -237,7 +236,7 @@ def fresh_until(conditions: Conditions, venue: str, prices: Prices, at_ns: int, 
     return at_ns + int(left_ms * _MS * conditions.speed)
 
 
-def _heard(conditions: Conditions, venue: str) -> Heard | Conditions:
+def _heard(conditions: Conditions, venue: str) -> Conditions.Heard | Conditions:
     """Return what the feed of a venue has proved, which is that of the only feed without several venues."""
     return conditions.venues.get(venue, conditions)
 
