@@ -319,10 +319,24 @@ class _Comparison:
             else:
                 self._keep(event, raw)
 
+    def _is_recorded(self, book: BookRead) -> bool:
+        """Match a book with a record before its message.
+
+        A feed emits a book of diffs when it is due; a decoder has it with the next message.
+        """
+        for one in self._waiting:
+            if isinstance(one.event, BookRead) and _content(one.event) == _content(book):
+                self._waiting.remove(one)
+                self.found.equal += 1
+                return True
+        return False
+
     def _keep(self, event: Any, raw: RawMessage) -> None:
         """Keep a decoded event for its record."""
         series, key = _series(event), _key(event)
         self._first_ns.setdefault(series, raw.recv_ns)
+        if isinstance(event, BookRead) and self._is_recorded(event):
+            return
         waiting = self._entries.setdefault(key, [])
         if isinstance(event, BookRead) and event.fast != self._fast:
             known = True

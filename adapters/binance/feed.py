@@ -333,8 +333,9 @@ class BinanceFeed(Feed):
     async def _snapshot(self, listed: InstrumentListed) -> Snapshot:
         """Return a snapshot of a book. Raises VenueError."""
         text, row = await self._rest.depth(listed.name)
-        self._record(listed, "depthSnapshot", text)
-        return self._answers.snapshot(listed, row, self._setup.market.depth_levels)
+        at_ns = self._record(listed, "depthSnapshot", text)
+        snapshot = self._answers.snapshot(listed, row, self._setup.market.depth_levels)
+        return snapshot._replace(recv_ns=at_ns)  # as a decoder of the recording has it
 
     async def _poll_quote(self, listed: InstrumentListed) -> None:
         """Emit the best bid and ask read over REST."""
@@ -360,11 +361,13 @@ class BinanceFeed(Feed):
                     self.health.venue_errors += 1
                 await trio.sleep(_INTEREST_S / len(self._instruments))
 
-    def _record(self, listed: InstrumentListed, kind: str, text: str) -> None:
-        """Record an answer among the raw messages: what a stream says later is decoded with it."""
+    def _record(self, listed: InstrumentListed, kind: str, text: str) -> int:
+        """Record an answer among the raw messages, which later messages are decoded with. Return when."""
+        at_ns = self._clock.now_ns()
         if self._setup.tap is not None:
             named = msgspec.json.encode(f"{listed.name.lower()}@{kind}").decode()
-            self._setup.tap(self._clock.now_ns(), f'{{"stream":{named},"data":{text}}}')
+            self._setup.tap(at_ns, f'{{"stream":{named},"data":{text}}}')
+        return at_ns
 
 
 class RawTradesFeed(BinanceFeed):

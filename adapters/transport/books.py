@@ -139,7 +139,7 @@ class Books:
                     self._due_at[number] = trio.current_time() + self._backoff_s(number)
                 return
         if snapshot is not None:
-            self.take_snapshot(number, snapshot, self._context.clock.now_ns())
+            self.take_snapshot(number, snapshot, snapshot.recv_ns or self._context.clock.now_ns())
 
     def _settle(self, number: int, recv_ns: int, reason: str) -> None:
         book = self._books[number]

@@ -20,6 +20,7 @@ class Snapshot(NamedTuple):
     """A whole book after its update `last`. `venue_ns` is 0 if the venue gives no time.
 
     `whole`: no level is left out, or the venue keeps so many up to date. `check` is the venue's checksum.
+    `recv_ns` is when a pulled snapshot was received, 0 if that does not matter.
     """
 
     last: int
@@ -28,6 +29,7 @@ class Snapshot(NamedTuple):
     venue_ns: int = 0
     whole: bool = True
     check: object = None
+    recv_ns: int = 0
 
 
 class Diff(NamedTuple):

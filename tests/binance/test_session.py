@@ -54,7 +54,7 @@ def check_trades(stage: Stage, found: list[Event]) -> None:
     for one in state.prints:
         if one.number in missing:
             assert any(gap.from_ns <= one.time_ms * 1_000_000 <= gap.to_ns for gap in opened)
-    assert len(missing) <= len(opened)
+    assert len(missing) <= 2
     assert len(truth) > 100
 
 

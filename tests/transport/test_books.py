@@ -235,6 +235,38 @@ def test_a_book_is_read_when_it_changed_and_at_most_every_100_ms() -> None:
     assert book.read(500 * MS) is not None  # the clock was set back
 
 
+def test_which_states_are_read_does_not_depend_on_when_it_is_asked() -> None:
+    """A change that was not due is read as of then, before the next diff, and counts from when it was due."""
+    reads = []
+    for asked in (True, False):
+        book = SyncedBook(LISTED, UNNUMBERED, pulled=False, levels=1)
+        book.take_snapshot(Snapshot(0, ((5, 1),), ()))
+        found = [book.read(1000 * MS)]
+        for at, size in ((1050, 2), (1170, 3), (1270, 4), (1350, 5)):
+            found.append(book.read(at * MS, waited=True))
+            book.take_diff(Diff(0, 0, ((5, size),), (), at))
+            found.append(book.read(at * MS))
+            if asked:
+                found.append(book.read((at + 70) * MS, waited=True))
+        found.append(book.read(2000 * MS, waited=True))
+        reads.append([(one.venue_ns, one.bids[0][1]) for one in found if one is not None])
+    assert reads[0] == reads[1] == [(0, 1), (1050, 2), (1170, 3), (1270, 4), (1350, 5)]
+
+
+def test_a_newer_snapshot_waits_for_the_diffs_that_it_holds() -> None:
+    book = SyncedBook(LISTED, CONTIGUOUS, pulled=True, every_ms=0)
+    book.take_diff(Diff(11, 11, ((4, 1),), (), 1))
+    book.take_snapshot(Snapshot(10, ((5, 1),), (), whole=False))
+    assert book.thin
+    book.refresh()
+    book.take_diff(Diff(12, 12, ((5, 2),), (), 2))
+    book.take_snapshot(Snapshot(13, ((5, 2), (4, 1), (3, 1)), ()))  # it has update 13, which is still to come
+    assert book.read(1).bids == ((5, 2, 0),)  # type: ignore[union-attr]
+    book.take_diff(Diff(13, 14, ((5, 7),), (), 3))
+    assert book.read(2).bids == ((5, 7, 0), (4, 1, 0), (3, 1, 0))  # type: ignore[union-attr]
+    assert not book.thin
+
+
 # ---- requests for snapshots
 
 
