@@ -27,6 +27,7 @@ OPEN = "select count(*) as n from positions where size != 0"
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "stores.md"
 
 
+@pytest.mark.server("postgres")
 def test_after_kills_cuts_and_restarts_the_rows_equal_the_journal(
     own_server: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
