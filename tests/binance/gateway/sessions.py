@@ -128,7 +128,10 @@ class BinanceRun(SandboxRun):
 @asynccontextmanager
 async def running(plans: list[Plan], root: Path) -> AsyncIterator[BinanceRun]:
     """Run a venue in memory with an account for these plans, and a session."""
-    listed = [listed_perp(number, name, SCALE[number], SIZE_SCALE[number]) for number, name in NAMES.items()]
+    # So small a value that no position is too small to be closed against what others hold.
+    listed = [
+        listed_perp(number, name, SCALE[number], SIZE_SCALE[number], "0.1") for number, name in NAMES.items()
+    ]
     time = VirtualTime()
     async with pacing(), trio.open_nursery() as nursery:
         venue = MemoryVenue(nursery, listed, time.time_ns, cash=plans[0].settings.cash, seed=plans[0].number)

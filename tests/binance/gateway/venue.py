@@ -56,10 +56,18 @@ class Shown:
         return [(quote.bid, quote.bid_size, 1)], [(quote.ask, quote.ask_size, 1)]
 
 
-def listed_perp(number: int, name: str, price_scale: int, size_scale: int) -> InstrumentListed:
+def listed_perp(
+    number: int, name: str, price_scale: int, size_scale: int, value_min: str = "5"
+) -> InstrumentListed:
     """Return a futures instrument."""
     rules = MarketRules(
-        True, base=name, quote="USDT", value_min="5", attached=False, taker_fee="0.0005", maker_fee="0.0002"
+        True,
+        base=name,
+        quote="USDT",
+        value_min=value_min,
+        attached=False,
+        taker_fee="0.0005",
+        maker_fee="0.0002",
     )
     return InstrumentListed(
         0, number, "binance-usdm", name, price_scale, size_scale, rules=rules, ids="sequence"
