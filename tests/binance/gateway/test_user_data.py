@@ -66,7 +66,11 @@ def test_a_spot_execution() -> None:
     fill = fill_of(event, Reading([listed_spot(7, "ETHUSDT", 2, 4)]))
     assert (fill.instrument, fill.side, fill.price, fill.size) == (7, BUY, 250_000, 10_000)
     assert (fill.fee, fill.fee_asset, fill.liquidity) == (1000, "ETH", "maker")  # 0.001 at 6 decimals
-    assert (fill.trade_id, fill.venue_order_id, fill.venue_ns) == (98765432, 12345678, 1709654401 * 10**9 + 765432)
+    assert (fill.trade_id, fill.venue_order_id, fill.venue_ns) == (
+        98765432,
+        12345678,
+        1709654401 * 10**9 + 765432,
+    )
 
 
 def test_a_spot_cancel_names_the_order_in_another_member() -> None:
