@@ -159,7 +159,7 @@ class Reading:
         paid, asset = fee
         quote = listed.rules.quote or self.quote
         cause = next((cause for start, cause in _LIQUIDATES if shown.startswith(start)), "")
-        # Executions of one millisecond are in the order of their ids, also if they are reported in another one.
+        # Executions of one millisecond are in the order of their ids, however they are reported.
         venue_ns = self.time_ns(time_ms, recv_ns) + number[0] % _NS
         return OrderFilled(
             recv_ns,
