@@ -83,7 +83,7 @@ class Conditions(State):
     is why no order leaves, "" if orders do.
 
     `venues`: with instruments of several venues, what the feed of each has proved, by its name; `heard_ms`,
-    `heard_ns` and `proved_ns` are then not used.
+    `heard_ns`, `proved_ns` and `unproved` are then not used.
 
     `approvals_ns` and `commands_ns` are the times of the last minute's approvals and of all commands.
     `cooling_ns` is until when a strategy opens nothing after a stop.
@@ -95,6 +95,7 @@ class Conditions(State):
         heard_ms: int = 0
         heard_ns: int = 0
         proved_ns: int = 0
+        unproved: bool = False
 
     halted: str = ""
     stop_ns: int = 0
@@ -178,6 +179,8 @@ def note(
             if event.cause == "stepped":  # our clock moved against the venue's; it is measured again later
                 conditions.skew_ns -= event.to_ns - event.from_ns
             conditions.unproved = True
+            for one in conditions.venues.values():
+                one.unproved = True
             conditions.unreconciled = conditions.unreconciled or UNREAD_SINCE
             conditions.doubted |= dict.fromkeys(markets)
     elif isinstance(event, FeedLagging):
@@ -195,12 +198,12 @@ def _note_one(conditions: Conditions, one: Conditions.Heard, event: FeedHeard | 
     if isinstance(event, FeedUp):
         conditions.feeds[event.feed] = ""
         one.heard_ms, one.heard_ns, one.proved_ns = event.heard_ms, event.recv_ns, 0
-        conditions.unproved = False
+        one.unproved = False
         return
     one.heard_ns = max(one.heard_ns, event.heard_ns)
     one.proved_ns = event.proved_ns
     if (event.proved_ns - conditions.skew_ns if event.proved_ns else event.heard_ns) >= conditions.jumped_ns:
-        conditions.unproved = False
+        one.unproved = False
 
 
 def not_fresh(
@@ -220,7 +223,7 @@ def not_fresh(
         return "no price since data was missed"
     if not conditions.feeds or not _heard(conditions, venue).heard_ms:
         return None
-    if conditions.unproved:
+    if _heard(conditions, venue).unproved:
         return "the feed has not caught up since the clock jumped"
     age_ms = _age_ms(conditions, venue, prices, at_ns)
     if age_ms > max_age_ms:
