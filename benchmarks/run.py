@@ -5,7 +5,7 @@
     bars        the same backtest with ten intervals instead of one, and with fifty instruments instead of one
     aggregator  one trade, with a time stamp of its own or shared with others
     days        eight years of daily candles, imported and played: the cost of a midnight
-    years       three years of one-minute candles of two coins: import, backtest, report, and their memory
+    years       a twelfth of three years of one-minute candles of two coins: import, backtest, report, memory
     append      frames written to the journal, with and without a sync for each
     live        a session on the sandbox: from receipt of a frame to release of an order, including the sync
     streams     the same latency beside ten readers of the stream, and without
@@ -35,7 +35,7 @@ from benchmarks.days import measure_days
 from benchmarks.stores import measure_stores
 from benchmarks.streams import measure_streams
 from benchmarks.tape import TRADES, market
-from benchmarks.years import measure_years
+from benchmarks.years import PART, measure_years
 from engine.actors import Aggregator
 from engine.actors.base import Turn
 from engine.clock import SystemIds
@@ -71,7 +71,7 @@ def main() -> None:
         _measure_bars(root, market_day)
         _measure_aggregator()
         measure_days(root / "days")
-        measure_years(root / "years")
+        measure_years(root / "years", PART)
         _measure_append(root / "append")
     _measure_live()
     measure_streams()
