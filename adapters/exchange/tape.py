@@ -67,8 +67,8 @@ def synthetic_tape(
     return Tape(market.instruments(start_ns), start_ns, lambda shift_ns: market.events(start_ns + shift_ns))
 
 
-def journal_tape(day_dir: Path) -> Tape:
-    """Return the tape of a recorded day.
+def journal_tape(day_dir: Path, venue: str = "") -> Tape:
+    """Return the tape of a recorded day: see `day_tape`.
 
     Raises UsageError if it does not exist or has nothing to play, JournalError if it is damaged.
     """
@@ -76,26 +76,35 @@ def journal_tape(day_dir: Path) -> Tape:
         raise UsageError(
             f"{day_dir}: no such day; give the folder of a journal day, such as journal/2024-12-05"
         )
-    return day_tape(str(day_dir), lambda: (frame.inputs for frame in read_frames(day_dir)))
+    return day_tape(str(day_dir), lambda: (frame.inputs for frame in read_frames(day_dir)), venue)
 
 
-def day_tape(name: str, blobs: Blobs) -> Tape:
+def day_tape(name: str, blobs: Blobs, venue: str = "") -> Tape:
     """Return the tape of a day given as input blobs; `name` is used in error messages. Raises UsageError.
+
+    If the day has instruments of `venue`, only those are played; a day of other venues is played whole.
 
     Reads the whole day once to find its instruments, because `meta` lists all of them from the start.
     """
     listed: dict[int, InstrumentListed] = {}
     start_ns: int | None = None
+    first: dict[int, int] = {}
     for blob in blobs():
-        first_market = start_ns is None and any(tag in blob for tag in _MARKET_TAGS)
+        several = len({one.venue for one in listed.values()}) > 1
+        first_market = (several or start_ns is None) and any(tag in blob for tag in _MARKET_TAGS)
         if not first_market and _LISTED_TAG not in blob:
             continue
         for event in decode_inputs(blob):
             if isinstance(event, InstrumentListed):
                 # The finer scales of all its listings fit every price of the day.
                 listed[event.instrument] = continued(listed.get(event.instrument, event), event)
-            elif start_ns is None and isinstance(event, Trade | Quote):
-                start_ns = event.venue_ns
+            elif isinstance(event, Trade | Quote):
+                first.setdefault(event.instrument, event.venue_ns)
+                start_ns = event.venue_ns if start_ns is None else start_ns
+    own = {number: one for number, one in listed.items() if one.venue == venue}
+    if own and len(own) < len(listed):
+        listed = own
+        start_ns = min((first[number] for number in own if number in first), default=None)
     if start_ns is None:
         raise UsageError(f"{name}: the day has no trades or quotes, so there is nothing to play")
     names: dict[str, InstrumentListed] = {}
@@ -129,7 +138,8 @@ class _DayPlay:
     def events(self, blobs: Iterable[bytes]) -> Play:
         for blob in blobs:
             for event in decode_inputs(blob):
-                yield from self._played(event)
+                if getattr(event, "instrument", None) in self._instruments:
+                    yield from self._played(event)
 
     def _played(self, event: Event) -> Iterator[Trade | Quote]:
         if isinstance(event, Trade):

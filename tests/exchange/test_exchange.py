@@ -15,10 +15,11 @@ from adapters.exchange.market import SyntheticMarket
 from adapters.exchange.options import SandboxOptions
 from adapters.exchange.run import shared_start
 from adapters.exchange.server import SPEED_HEADER, LocalExchange, Start
-from adapters.exchange.tape import synthetic_tape
+from adapters.exchange.tape import day_tape, synthetic_tape
 from engine.clock import SECOND_NS
 from engine.errors import UsageError
-from engine.events import Quote, Trade
+from engine.events import InstrumentListed, Quote, Trade
+from engine.events.codec import encode_inputs
 from tests.loopback import http_client
 
 from .kit import PlainProtocol, running, until
@@ -114,6 +115,20 @@ def test_with_the_clock_of_their_tapes_exchanges_start_when_the_last_has_begun()
     start = shared_start(made, SandboxOptions(clock="tape", history_s=3))
     assert isinstance(start, Start)
     assert start.venue_ns == at_ns + 10 * SECOND_NS
+
+
+def test_of_a_day_with_several_venues_each_exchange_plays_its_own() -> None:
+    listed = [InstrumentListed(1, number, venue, "X", 2, 3) for number, venue in ((1, "plain"), (2, "other"))]
+    trades = [
+        Trade(at, at, number, 100 + at, 5, 1, at) for at, number in ((10, 2), (20, 1), (30, 2), (40, 1))
+    ]
+    blobs = [encode_inputs(listed), encode_inputs(trades)]
+    tape = day_tape("day", lambda: blobs, "plain")
+    assert [one.venue for one in tape.instruments] == ["plain"]
+    assert tape.start_ns == 20
+    assert [one.venue_ns for one in tape.play(0) if isinstance(one, Trade)] == [20, 40]
+    with pytest.raises(UsageError, match="both list 'X'"):
+        day_tape("day", lambda: blobs, "third")
 
 
 def test_the_difference_of_two_books_makes_one_of_the_other() -> None:
