@@ -205,6 +205,18 @@ async def test_an_order_at_the_market_is_an_ioc_with_a_bound_whose_rest_ends(
 
 
 @pytest.mark.parametrize("spot", [False, True])
+async def test_an_end_waits_for_fills_whose_messages_are_lost(autojump_clock: MockClock, spot: bool) -> None:
+    async with staged(spot=spot) as stage:
+        stage.venue.quote(BTC, 9_990, 10_010, size=500)
+        stage.venue.faults.arm("drop", 2, scope="user")  # the order is new, and filled in part
+        stage.do(order(stage, 1, BUY, 2000))
+        await stage.until(OrderCanceled)
+        kinds = [type(one) for one in stage.events if isinstance(one, OrderFilled | OrderCanceled)]
+        assert kinds == [OrderFilled, OrderCanceled]
+        assert stage.venue.faults.fired["drop"] == 2
+
+
+@pytest.mark.parametrize("spot", [False, True])
 @pytest.mark.parametrize(
     ("more", "words"),
     [
