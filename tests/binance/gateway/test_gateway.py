@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -442,8 +444,6 @@ async def test_open_orders_of_others_and_transfers_are_seen(autojump_clock: Mock
     async with staged(before=before) as stage:
         (seen,) = await stage.until(ForeignOrderSeen)
         assert (seen.size, seen.limit_price, seen.side) == (1000, 9_000, BUY)
-        from decimal import Decimal
-
         stage.venue.trading.transfer(stage.venue.account, Decimal(25), stage.venue.now_ms)
         (moved,) = await stage.until(TransferSeen)
         assert (moved.amount, moved.scale, moved.asset) == (25 * 10**8, 8, "")
@@ -490,8 +490,6 @@ async def test_hedge_mode_and_a_wrong_key_are_refused_before_the_first_order(
 
 
 def test_two_quote_currencies_are_refused() -> None:
-    import msgspec
-
     one = listed_perp(1, "BTCUSDT", 2, 3)
     other = msgspec.structs.replace(
         one, name="BTCUSDC", rules=msgspec.structs.replace(one.rules, quote="USDC")
