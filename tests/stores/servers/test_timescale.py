@@ -171,9 +171,14 @@ def test_candles_of_late_trades_and_late_days_are_made_again_and_dropped_trades_
     candles = Candles(timescale.url(), "late", JOURNAL_ID, tables=("trades",), retention={"trades": "2d"})
     now = T + 5 * DAY_NS
     hour = 3600 * SECOND_NS
-    candles.write(
-        [(1, 0, BTC), *(trade(seq, now + seq * hour, 100 + seq, now + seq * hour) for seq in range(2, 9))]
-    )
+    # The first two are of one moment.
+    times = {seq: now + max(seq, 3) * hour for seq in range(2, 9)}
+    candles.write([(1, 0, BTC), *(trade(seq, times[seq], 100 + seq, times[seq]) for seq in range(2, 8))])
+    candles.store.refresh()
+    assert_equal(candles)
+    # The next of a window that still runs is there at once.
+    candles.write([trade(8, times[8], 108, times[8])])
+    assert_equal(candles)
     candles.store.refresh()
     assert_equal(candles)
     # A trade of a window that was refreshed, then a day before all others, of which nothing was there.
