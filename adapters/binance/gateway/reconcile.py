@@ -222,7 +222,9 @@ class Reconciler:
         algo = await self._algo(name)
         if algo is None:
             return None
-        self._orders.note_conditional(name, instrument, algo.fired)
+        # Its address knows no markets, so the order that it fired is looked for in the market that it names.
+        symbol = algo.symbol or symbol
+        self._orders.note_conditional(name, self._reading.number(symbol) or instrument, algo.fired)
         if not algo.fired:
             return Found(None, algo)
         row = await self._order({"symbol": symbol, "orderId": algo.fired})

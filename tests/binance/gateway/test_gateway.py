@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
 
-import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
-from adapters.binance.gateway.access import check_access, check_quotes
+from adapters.binance.gateway.access import check_access
 from adapters.binance.gateway.dialects import SPOT, USDM
 from adapters.binance.gateway.gateway import BinanceGateway
 from adapters.binance.gateway.keys import Signer
@@ -114,12 +113,12 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    *, spot: bool = False, before: Any = None, reconcile_s: float = 60.0
+    *, spot: bool = False, before: Any = None, reconcile_s: float = 60.0, also: Any = ()
 ) -> AsyncIterator[Stage]:
     listed = listed_spot(BTC, "BTCUSDT", 2, 3) if spot else listed_perp(BTC, "BTCUSDT", 2, 3)
     clock = SystemClock()
     async with trio.open_nursery() as nursery:
-        venue = MemoryVenue(nursery, [listed], clock.now_ns, spot=spot)
+        venue = MemoryVenue(nursery, [*also, listed], clock.now_ns, spot=spot)
         venue.quote(BTC, 9_990, 10_010)
         if before is not None:
             before(venue)
@@ -130,9 +129,9 @@ async def staged(
         nursery.cancel_scope.cancel()
 
 
-@pytest.fixture(autouse=True)
-def virtual() -> Any:
-    """The engine's clock follows trio's."""
+@contextmanager
+def virtual_time() -> Iterator[None]:
+    """Let the engine's clock follow trio's."""
     start = 1_741_179_300 * 10**9
 
     class Time:
@@ -146,6 +145,12 @@ def virtual() -> Any:
             return self.monotonic_ns()
 
     with patch("engine.clock.time", Time()):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def virtual() -> Iterator[None]:
+    with virtual_time():
         yield
 
 
@@ -487,13 +492,3 @@ async def test_hedge_mode_and_a_wrong_key_are_refused_before_the_first_order(
         await check_access(
             BASE_URL, SPOT, Signer(f"{API_KEY} {SECRET}", "main"), Governor(LIMITS), stage.venue.http()
         )
-
-
-def test_two_quote_currencies_are_refused() -> None:
-    one = listed_perp(1, "BTCUSDT", 2, 3)
-    other = msgspec.structs.replace(
-        one, name="BTCUSDC", rules=msgspec.structs.replace(one.rules, quote="USDC")
-    )
-    check_quotes([one, one])
-    with pytest.raises(SafetyRefusal, match="USDC, USDT"):
-        check_quotes([one, other])
