@@ -13,6 +13,7 @@ from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.transport.raw import RawMessage
 from engine.config import Config
 from engine.events import (
+    BookRead,
     CandleRead,
     ContextRead,
     Event,
@@ -277,3 +278,19 @@ def test_memory_is_bounded_when_the_journal_has_none_of_the_events(monkeypatch: 
     events = [decoded(quote_message(20), at(20))]
     found = compare([*messages, (at(20), quote_message(20))], [UP, trade(3), *events])
     assert found.extra >= 900
+
+
+def test_a_book_that_was_read_before_its_message_is_found_with_it() -> None:
+    """A feed reads a book of diffs when it is due; a decoder has that state with the next message."""
+
+    def frame(second: int) -> dict[str, Any]:
+        level = {"px": "100000.0", "sz": "0.5", "n": 1}
+        time_ms = at(second) // 1_000_000
+        return {"channel": "l2Book", "data": {"coin": "BTC", "time": time_ms, "levels": [[level], []]}}
+
+    def book(second: int, size: int = 50_000) -> BookRead:
+        return BookRead(at(second), at(second), 1, ((1_000_000, size, 1),), ())
+
+    messages = [(at(2), frame(2)), (at(20.5), frame(20))]
+    assert compare(messages, [UP, book(2), book(20)]).same
+    assert not compare(messages, [UP, book(2), book(20, 60_000)]).same
