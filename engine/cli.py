@@ -50,6 +50,7 @@ _COMMANDS = (
     "project",
     "query",
     "journal",
+    "mirror",
     "venues",
     "sandbox",
     "demo",

