@@ -18,6 +18,7 @@ from engine.api.server import Dashboard
 from engine.api.sockets import check_socket_name
 from engine.commands.arming import check_armed
 from engine.commands.configuration import read_config, warn_of_intervals
+from engine.commands.mirror import check_mirror
 from engine.commands.output import (
     check_outputs,
     config_option,
@@ -167,6 +168,7 @@ def live_command(
         check_socket_name(root)
     check_outputs(csv, None if no_db else db)
     stores = session_stores(settings, root, db=db, no_db=no_db, csv=csv)
+    check_mirror(settings, stores)
     venues = [find_venue(name) for name in venue_names]
     venue = venues[0]
     urls = addresses_of(base_urls, venue_names)

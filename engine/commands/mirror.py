@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
+import trio
 
 from engine.commands.output import json_option, print_json, progress
-from engine.errors import UsageError
+from engine.config import Config
+from engine.errors import ConfigError, UsageError
+from engine.events.codec import Record
 from engine.journal import belongs, list_days, list_segments, read_identity
 from engine.mirror.broker import Broker
 from engine.mirror.errors import MirrorUnavailable
@@ -18,9 +21,14 @@ from engine.mirror.nats import NatsBroker
 from engine.mirror.pulling import pull
 from engine.mirror.pushing import Mirror
 from engine.records import day_folders
+from engine.runtime.plan import MakeProjector
+from engine.runtime.projector import Projector
+from engine.stores.store import Store
 
-__all__ = ["broker_at", "days_of_journal", "mirror_command"]
+__all__ = ["broker_at", "check_mirror", "days_of_journal", "make_mirror", "mirror_command"]
 
+MIRROR: Final = "mirror"
+"""The name of a session's mirror: in its status, and in the records of what fails."""
 POLL_S: Final = 0.25
 RETRY_MAX_S: Final = 30.0
 
@@ -115,6 +123,51 @@ def days_of_journal(root: Path) -> Callable[[], Sequence[Path]]:
         return [path for path, is_own in sorted(known.items()) if is_own]
 
     return days
+
+
+def check_mirror(config: Config, stores: Mapping[str, Store]) -> None:
+    """Check the section `[mirror]` of a session, without any I/O. Raises ConfigError, UsageError."""
+    if config.mirror.url:
+        broker_at(config.mirror.url)
+        if MIRROR in stores:
+            raise ConfigError(f"stores.name: {MIRROR!r} is the name of the mirror; give this store another")
+
+
+def make_mirror(root: Path, config: Config) -> dict[str, MakeProjector]:
+    """Return a factory of the projector that mirrors a session's journal, by name; none without a mirror."""
+    if not config.mirror.url:
+        return {}
+
+    def make(_: bytes, durable_seq: int) -> Projector:
+        broker = broker_at(config.mirror.url)
+        writer = _Copies(Mirror(broker, days_of_journal(root), events=config.mirror.events))
+        return Projector(writer, writer.push, durable_seq)
+
+    return {MIRROR: make}
+
+
+class _Copies:
+    """A mirror as the writer of a projector: what is committed is read from the journal and sent."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+
+    @property
+    def seq(self) -> int:
+        """Seq of the last record that the stream holds."""
+        return self._mirror.seq
+
+    def apply(self, records: list[Record], *, seq: int, digest: bytes) -> int:
+        """Send the frames up to `seq`."""
+        return self.push(seq)
+
+    def push(self, until_seq: int) -> int:
+        """Send the frames up to `until_seq`. Ends between two batches when the session stops."""
+        return self._mirror.push(until_seq, progress=lambda _: trio.from_thread.check_cancelled())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._mirror.close()
 
 
 def _given_days(paths: tuple[Path, ...]) -> Callable[[], Sequence[Path]]:

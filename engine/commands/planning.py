@@ -13,6 +13,7 @@ import msgspec
 
 from adapters.transport.raw import RawRecorder, raw_folder
 from engine.clock import SystemIds
+from engine.commands.mirror import make_mirror
 from engine.commands.sources import connect, session_clock, warm_up
 from engine.commands.stores import make_projectors, witness_of
 from engine.config import Config
@@ -111,7 +112,7 @@ async def make_plan(
         make_feeds=make_feeds,
         warm_up=read_past if warms else None,
         make_gateway=make_gateway if real else None,
-        projectors=make_projectors(root, options.stores),
+        projectors={**make_projectors(root, options.stores), **make_mirror(root, options.config)},
         health=health,
         speed=speed,
         for_seconds=options.seconds,

@@ -1,7 +1,8 @@
 """The configuration of a session: instruments, strategies, bars, limits, stores, venue.
 
 A file is TOML; every key has a default (`sections.py`). The configuration is recorded in
-`SessionStarted` as canonical JSON, so that a replay needs no file; only `[[stores]]` and `[report]` are not.
+`SessionStarted` as canonical JSON, so that a replay needs no file; only
+`[[stores]]`, `[report]` and `[mirror]` are not.
 
     instruments = ["BTC", "ETH"]    # default: all that the embedded sandbox lists
     [[strategies]]

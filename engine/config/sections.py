@@ -28,6 +28,7 @@ __all__ = [
     "DataConfig",
     "FlowConfig",
     "LimitsConfig",
+    "MirrorConfig",
     "PaperConfig",
     "ReportConfig",
     "RiskConfig",
@@ -400,6 +401,17 @@ class ReportConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "0"
 
 
+class MirrorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The stream that a session copies its journal to. It decides nothing, and is not recorded."""
+
+    url: Annotated[
+        str, Meta(description="`nats://HOST:4222/STREAM`; needs the extra `nats`. Default: no mirror.")
+    ] = ""
+    events: Annotated[bool, Meta(description="Also every record as JSON, in the stream `STREAM-events`.")] = (
+        False
+    )
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The configuration of a session: everything that determines what the actors do.
 
@@ -407,8 +419,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     without any, the recorded text has no such key. The same holds for `simulated`.
 
     `stores` holds the sections `[[stores]]`: `kind`, `name` (default: the kind), and settings that this kind
-    of store checks (`engine.stores.kinds`). `stores = []` means no store at all. Stores and reports do not
-    decide what the actors do and are not recorded: with others the configuration is the same.
+    of store checks (`engine.stores.kinds`). `stores = []` means no store at all. Stores, reports and the
+    mirror do not decide what the actors do and are not recorded: with others the configuration is the same.
     """
 
     mode: Annotated[str, Meta(description='"paper", or "live": real orders.')] = "paper"
@@ -433,8 +445,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitsConfig = LimitsConfig()
     simulated: SimulatedConfig | msgspec.UnsetType = msgspec.UNSET
     report: ReportConfig = ReportConfig()
+    mirror: MirrorConfig = MirrorConfig()
 
     def canonical(self) -> str:
         """Return what decides results as JSON with sorted keys: equal text means equal configuration."""
-        recorded = msgspec.structs.replace(self, stores=msgspec.UNSET, report=msgspec.UNSET)
+        unset = msgspec.UNSET
+        recorded = msgspec.structs.replace(self, stores=unset, report=unset, mirror=unset)
         return msgspec.json.encode(recorded, order="deterministic").decode()

@@ -21,12 +21,13 @@ from typing import Any
 
 import pytest
 
+from engine.events import BarClosed
 from engine.mirror.errors import MirrorError, MirrorUnavailable
 from engine.mirror.messages import EVENTS, FRAMES, HEADERS_MAX, PART_MIN
 from engine.mirror.nats import NatsBroker
 from engine.mirror.pulling import pull
 from engine.mirror.pushing import Mirror
-from tests.commands.kit import SAMPLE, engine
+from tests.commands.kit import FAST, SAMPLE, days, engine, start, wait_for
 from tests.mirror.kit import Grown, contents, sample_frames
 from tests.stores.servers.nats import Nats
 from tests.stores.servers.running import Server
@@ -217,6 +218,33 @@ def test_while_the_broker_is_down_the_journal_waits_and_then_everything_is_sent_
     server.start()
     assert eventually(mirror.push) == FRAMES_OF_SAMPLE[29].last_seq
     assert len(stored_ids(server.url(), FRAMES)) == 30
+
+
+def test_a_session_mirrors_its_journal_also_when_the_broker_is_killed_meanwhile(
+    own_server: Callable[[str], Server], tmp_path: Path
+) -> None:
+    server = own_server("nats")
+    assert isinstance(server, Nats)
+    root, config = tmp_path / "j", tmp_path / "mirrored.toml"
+    config.write_text(f'{FAST}\n[mirror]\nurl = "{server.url()}"\nevents = true\n')
+    with start("live", "--journal", root, "--speed", 5, "--config", config) as session:
+        wait_for(session, root, BarClosed, 4)
+        status = json.loads(engine("status", "--journal", root, "--json").out)
+        assert "store mirror" in json.dumps(status)
+        server.kill()
+        wait_for(session, root, BarClosed, 8)
+        server.start()
+        wait_for(session, root, BarClosed, 12)
+        session.send_signal(signal.SIGTERM)
+        session.communicate()
+    assert session.returncode == 0
+    assert engine("mirror", "push", root, "--to", server.url(), "--events").code == 0
+    assert eventually(lambda: read_back(server.url(), tmp_path / "p"))
+    assert contents(tmp_path / "p") == contents(root)
+    (day,) = days(root)
+    assert engine("replay", tmp_path / "p" / day.name).code == 0
+    ids = stored_ids(server.url(), FRAMES)
+    assert len(set(ids)) == len(ids)
 
 
 def change(url: str, work: Callable[[Any], Any]) -> None:
