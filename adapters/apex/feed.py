@@ -11,7 +11,7 @@ one. Quotes are the best levels of the book.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -29,31 +29,25 @@ from adapters.apex.channels import (
 from adapters.apex.decode import Decoder
 from adapters.apex.history import read_candles
 from adapters.apex.info import ApexInfo
-from adapters.apex.limits import LIMITS
 from adapters.apex.networks import websocket_url
 from adapters.apex.probes import Probes, read_quote
 from adapters.apex.wire import BookFrame, CandlesFrame, TickerFrame, Topic, TradesFrame, ns_of
 from adapters.transport.books import Books
 from adapters.transport.candles import CandleSource
-from adapters.transport.connection import Dial, Loss, dial_url
+from adapters.transport.connection import Loss
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, GapTracker, Pieces
-from adapters.transport.governor import Governor
-from adapters.transport.health import FeedLimits
+from adapters.transport.gaps import Pieces
 from adapters.transport.latest import quote_of
-from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import CONTIGUOUS, Snapshot
+from adapters.transport.setup import FeedSetup
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.synced import EVERY_MS, SyncedBook
-from adapters.transport.trades import LastTrade, TradeMemory
-from engine.config import DataConfig
+from adapters.transport.trades import TradeMemory
 from engine.errors import VenueProtocolError
-from engine.events import BookRead, Event, InstrumentListed
-from engine.ports import Clock
+from engine.events import BookRead, InstrumentListed
 from engine.values import parse_interval
-from engine.venue import Tap
 
 __all__ = ["ApexFeed"]
 
@@ -66,68 +60,21 @@ _CANDLES_KEPT: Final = 5_000
 
 
 class ApexFeed(Feed):
-    """A feed of `instruments` from the venue at `base_url`. See `Feed`.
-
-    `since_ns` is when the session started, in the venue's time: a trade from before is never emitted, since a
-    bar must not be built from part of its trades. `last_seen` gives, by instrument number, the last trade in
-    the journal: for these the limit is that trade. `data` says what is read besides trades and quotes, and
-    how it is watched; `intervals` are the session's bars. `info` checks and repairs what a stream cannot.
-    `tap` receives every message unchanged. Raises UsageError for more instruments than the venue allows.
-    """
+    """A feed of a session's contracts. See `Feed`. `info` checks and repairs what a stream cannot."""
 
     TRADES = TRADES
     CANDLES = "candle"
 
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        instruments: Sequence[InstrumentListed],
-        clock: Clock,
-        jitter: Callable[[], float],
-        send: Callable[[list[Event]], Awaitable[None]],
-        since_ns: int,
-        info: ApexInfo,
-        offer: Callable[[list[Event]], bool] | None = None,
-        last_seen: Mapping[int, LastTrade] | None = None,
-        limits: FeedLimits | None = None,
-        dial: Dial | None = None,
-        data: DataConfig | None = None,
-        intervals: Sequence[str] = (),
-        governor: Governor | None = None,
-        tap: Tap | None = None,
-        venue_clock: VenueClock | None = None,
-    ) -> None:
-        data = data or DataConfig()
-        super().__init__(
-            name="apex",
-            instruments=instruments,
-            clock=clock,
-            jitter=jitter,
-            send=send,
-            offer=offer,
-            limits=limits or FeedLimits(),
-            governor=governor or Governor(LIMITS),
-            venue_clock=venue_clock,
-        )
+    def __init__(self, setup: FeedSetup, info: ApexInfo) -> None:
+        super().__init__("apex", setup)
+        instruments = setup.instruments
         self._names = {symbol_of(listed.name): listed.name for listed in instruments}
         self._decoder = Decoder(instruments, self._names, self.health.dropped)  # of the stream
         self._answers = Decoder(instruments, self._names, self.health.dropped)  # of HTTP
         self.bound_times()
         self._info = info
-        self._carry(data.channels, intervals, base_url, dial, tap)
-        seen = last_seen or {}
-        self._trackers = {
-            listed.instrument: GapTracker(
-                self._context,
-                listed,
-                TradeMemory(self.health, since_ns, seen.get(listed.instrument)),
-                self._recent_trades,
-                GapHost(self.request_repair, self.report_print),
-                TradeMemory.overlaps,
-            )
-            for listed in instruments
-        }
+        self._carry()
+        memories = self.track(self._recent_trades, TradeMemory.overlaps)
         self.books = Books(
             self._context,
             BOOK,
@@ -141,17 +88,16 @@ class ApexFeed(Feed):
         )
         self._watchers.append(self.books.run)
         # Quotes are needed at once, books at most every EVERY_MS.
-        self._shows_books = BOOK in data.channels
+        self._shows_books = BOOK in setup.data.channels
         self._late_books: dict[int, BookRead] = {}
         self._book_ns: dict[int, int] = {}
         if self._shows_books:
             self._watchers.append(self._emit_late_books)
-        memories = {listed.name: self._trackers[listed.instrument].memory for listed in instruments}
         by_symbol = {symbol_of(listed.name): listed for listed in instruments}
-        self._probes = Probes(info, self._answers, clock.now_ns, self._latest, memories, by_symbol)
-        intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
+        self._probes = Probes(info, self._answers, setup.clock.now_ns, self._latest, memories, by_symbol)
+        intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info), intervals_ns, _CANDLES_KEPT)
-        self.watch(source, data, since_ns, self._poll_quote)
+        self.watch(source, self._poll_quote)
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
         """See `Feed.receive`."""
@@ -283,39 +229,16 @@ class ApexFeed(Feed):
             await trio.sleep(EVERY_MS / 1000)
             self._emit_books(self._clock.now_ns())
 
-    def _carry(
-        self,
-        channels: Sequence[str],
-        intervals: Sequence[str],
-        base_url: str,
-        dial: Dial | None,
-        tap: Tap | None,
-    ) -> None:
+    def _carry(self) -> None:
         """Distribute the subscriptions over as few connections as the limits allow."""
+        setup, most = self._setup, self._limits.subscriptions_max
+        protocol = MarketProtocol(self._names, self._clock.now_ns)
 
         def url() -> str:
-            return websocket_url(base_url, self._clock.now_ns() // _NS_PER_MS)
+            return websocket_url(setup.base_url, self._clock.now_ns() // _NS_PER_MS)
 
-        protocol = MarketProtocol(self._names, self._clock.now_ns)
-        shares = share_out(self._instruments, channels, intervals, self._limits.subscriptions_max)
-        self.carry(
-            [
-                Stream(
-                    self._context,
-                    self,
-                    protocol,
-                    own,
-                    url,
-                    dial or dial_url(url()),
-                    instruments=carried,
-                    tap=tap,
-                    partial=self,
-                    venue_now_ns=self._venue_clock.now_ns,
-                    on_answer=self._proofs.note_answer,
-                )
-                for carried, own in shares
-            ]
-        )
+        shares = share_out(setup.instruments, setup.data.channels, setup.intervals, most)
+        self.carry([self.stream(url, protocol, own, carried) for carried, own in shares])
 
     async def _ask_book(self, listed: InstrumentListed) -> Snapshot | None:
         """Subscribe to a book again, which sends it whole: first end the subscription, or it is refused."""

@@ -1,9 +1,7 @@
 """ApeX Omni over HTTP: contracts, candles, settled rates, newest trades, books, and the venue's clock.
 
-Owns reading over HTTP. Promises: every answer is bounded in time and size, and every failure is
-VenueUnreachable (no answer) or VenueProtocolError (an answer that cannot be used, or one with a code
-instead of data) with the address in it (`adapters/transport/http.py`). Every try waits for its weight in
-the budget of the `Governor`. Called at start-up, by the feed and by backfills.
+A refusal is an answer with a code instead of data: VenueProtocolError. Called at start-up, by the feed and by
+backfills.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from adapters.apex.limits import LIMITS
 from adapters.apex.networks import MAINNET_URL, check_base_url
 from adapters.apex.wire import ROWS_MAX, WireKline, WireTrade, decode_body, ns_of
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.http import HttpClient, HttpReader, Request
+from adapters.transport.rest import RestClient, readable, readable_or_none
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.venue import Unusable
@@ -50,59 +48,28 @@ class _Timed(msgspec.Struct, frozen=True, rename="camel"):
     funding_time: int | None = None
 
 
-class ApexInfo:
-    """Client of the REST interface at one address. Use as an async context manager, or call `aclose`.
-
-    `timeout_s` bounds each try as a whole. `governor` counts usage of this address's limits; default: one of
-    its own. `transport` replaces the network in tests.
-
-    Every request raises VenueUnreachable (BudgetSpent if it was not sent) or VenueProtocolError.
-    """
+class ApexInfo(RestClient):
+    """Client of the REST interface. See `RestClient`; `governor`: by default one of its own."""
 
     def __init__(
         self,
         base_url: str = MAINNET_URL,
         *,
-        timeout_s: float = 5.0,
         governor: Governor | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.base_url = check_base_url(base_url)
-        self._client = HttpClient(timeout_s=timeout_s, transport=transport)
-        self._reader = HttpReader(
-            self._client,
-            governor or Governor(LIMITS),
-            timeout_s=timeout_s,
-            refusal=lambda _request, _answer: "",
-        )
-
-    async def __aenter__(self) -> ApexInfo:
-        """Return itself."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the connections."""
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections; a later request opens new ones."""
-        await self._client.aclose()
-
-    @property
-    def speed(self) -> float | None:
-        """The speed of a sandbox's clock, None elsewhere."""
-        return self._client.sandbox_speed
+        super().__init__(check_base_url(base_url), governor or Governor(LIMITS), transport=transport)
 
     async def clock_ns(self) -> tuple[int, bool]:
         """Return the venue's time, and whether it gives no more than whole seconds."""
-        answer = await self._get("time", {}, TimeAnswer)
+        answer = await self._data("time", {}, TimeAnswer)
         return ns_of(answer.time), answer.time < 100_000_000_000
 
     async def contracts(self) -> list[WireContract]:
         """Return the perps that can be read; those of another shape are left out."""
-        answer = await self._get("symbols", {}, ConfigAnswer)
+        answer = await self._data("symbols", {}, ConfigAnswer)
         ignored: list[Unusable] = []
-        return _readable(answer.contract_config.perpetual_contract, WireContract, ignored.append)
+        return _rows(answer.contract_config.perpetual_contract, WireContract, ignored.append)
 
     async def klines(
         self,
@@ -125,8 +92,8 @@ class ApexInfo:
             "end": end_s,
             "limit": count,
         }
-        answer = await self._get("klines", query, KlinesAnswer, priority)
-        return _readable(answer.get(symbol, []), WireKline, odd)
+        answer = await self._data("klines", query, KlinesAnswer, priority)
+        return _rows(answer.get(symbol, []), WireKline, odd)
 
     async def fundings(
         self,
@@ -145,30 +112,26 @@ class ApexInfo:
             "beginTimeInclusive": start_ms,
             "endTimeExclusive": end_ms,
         }
-        answer = await self._get("history-funding", query, FundingsAnswer, priority)
-        return _readable(answer.history_funds, WireFunding, odd)
+        answer = await self._data("history-funding", query, FundingsAnswer, priority)
+        return _rows(answer.history_funds, WireFunding, odd)
 
     async def recent_trades(
         self, symbol: str, priority: Priority = Priority.MARKET
     ) -> list[WireTrade | None]:
         """Return the newest trades, oldest first; None in place of one that cannot be read."""
         query: dict[str, int | str] = {"symbol": symbol, "limit": TRADES_MAX}
-        rows: list[WireTrade | None] = []
-        for row in (await self._get("trades", query, TradesAnswer, priority))[:ROWS_MAX]:
-            try:
-                rows.append(decode_body(bytes(row), WireTrade))
-            except VenueProtocolError:
-                rows.append(None)
+        answer = await self._data("trades", query, TradesAnswer, priority)
+        rows = readable_or_none(answer[:ROWS_MAX], lambda row: decode_body(row, WireTrade))
         times = [row.T for row in rows if row is not None]
         # Newest first, unless the times say otherwise.
         return rows if times and times[0] < times[-1] else rows[::-1]
 
     async def depth(self, symbol: str, priority: Priority = Priority.MARKET) -> WireDepth:
         """Return the best levels of a book."""
-        depth: WireDepth = await self._get("depth", {"symbol": symbol, "limit": 25}, DepthAnswer, priority)
+        depth: WireDepth = await self._data("depth", {"symbol": symbol, "limit": 25}, DepthAnswer, priority)
         return depth
 
-    async def _get(
+    async def _data(
         self,
         path: str,
         query: Mapping[str, int | str],
@@ -178,32 +141,20 @@ class ApexInfo:
         """Return the data of an answer."""
         asked = f"?{urlencode(query)}" if query else ""
         url = f"{self.base_url}/api/v3/{path}{asked}"
-        body = await self._reader.read(Request("GET", url), path, 1, priority)
-        try:
-            answer = decode_body(body, shape)
-        except VenueProtocolError as error:
-            raise VenueProtocolError(f"{url}: {error}") from error
+        answer = await self._get(url, path, 1, priority, lambda body: decode_body(body, shape))
         if answer.data is None:
             words = f"code {answer.code}: {clip(answer.msg)}" if answer.code is not None else "no data"
             raise VenueProtocolError(f"{url}: refused with {words}")
         return answer.data
 
 
-def _readable(
+def _rows(
     rows: list[msgspec.Raw] | None, shape: type[_Row], odd: Callable[[Unusable], None] | None
 ) -> list[_Row]:
     """Return the rows that have the shape; pass the others to `odd`. Raises VenueProtocolError."""
     if rows is not None and len(rows) > ROWS_MAX:
         raise VenueProtocolError(f"an answer has {len(rows)} rows")
-    readable: list[_Row] = []
-    for row in rows or []:
-        try:
-            readable.append(decode_body(bytes(row), shape))
-        except VenueProtocolError as error:
-            if odd is None:
-                raise
-            odd(Unusable(_time_of(row), str(error)))
-    return readable
+    return readable(rows or [], lambda row: decode_body(row, shape), odd, _time_of)
 
 
 def _time_of(row: msgspec.Raw) -> int | None:

@@ -1,87 +1,57 @@
 """One session's access to a market of Binance, or to a sandbox: listing, feed, history, gateway.
 
-Owns what these share: the address, the governor that counts usage of the venue's limits, and the listing.
-Made by `venue.py`, used by the commands through `engine.venue`.
+What is the same for every venue is in `adapters/transport/client.py`. Made by `venue.py`, used by commands
+through `engine.venue`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
+from adapters.binance.channels import venue_intervals
 from adapters.binance.decode import NS_PER_MS
-from adapters.binance.feed import BinanceFeed, FeedSetup, RawTradesFeed
+from adapters.binance.feed import BinanceFeed, RawTradesFeed
 from adapters.binance.history import read_candles, read_closed, read_rates, warmup
 from adapters.binance.listing import list_instruments
 from adapters.binance.markets import Market
 from adapters.binance.rest import BinanceRest
 from adapters.binance.settings import BinanceSettings
-from adapters.transport.addresses import is_loopback
-from adapters.transport.governor import Governor, Limits, Priority
-from adapters.transport.health import FeedLimits
-from adapters.transport.keeper import HistoryKeeper
+from adapters.transport.client import MarketClient
+from adapters.transport.history import Odd, ReadWindows
 from adapters.transport.network import NETWORK, Network
-from adapters.transport.proof import VenueClock
-from adapters.transport.trades import LastTrade
-from engine.clock import SystemClock
-from engine.errors import UsageError, VenueProtocolError
+from adapters.transport.rest import VenueNow
+from adapters.transport.setup import FeedSetup
+from engine.errors import VenueProtocolError
 from engine.events import CandleRead, Event, FundingRead, InstrumentListed
-from engine.ports import Edge
-from engine.values import parse_interval
-from engine.venue import Account, Gateway, Listing, SessionContext, Signer, VenueClient, VenueTime
+from engine.venue import Account, Gateway, SessionContext, Signer
 
 if TYPE_CHECKING:
     from adapters.binance.gateway.keys import Signer as KeySigner
 
 __all__ = ["BinanceClient"]
 
-HEARD_S: Final = 2.0
-"""How often the feed reports that every connection is alive: twice within the default age of a price."""
 
-LATE: Final = Fraction(3, 4)
-"""The part of the grace period after which the venue has sent every trade. USD-M collects aggregate trades
-for 100 ms; the messages of a recorded hour came within 0.3 s of their trades."""
-
-_CLOCK_TRIES: Final = 3
-_CLOCK_TRIP_NS: Final = 1_000_000_000
-"""The venue's clock is asked again if the answer took longer: it is that much less exact."""
-
-
-class _Clock(NamedTuple):
-    """The venue's clock, our clocks when it was asked and when the answer came, and how long that took."""
-
-    time_ms: int
-    sent_ns: int
-    answered_ns: int
-    boot_ns: int
-    trip_ns: int
-
-
-class BinanceClient(VenueClient):
-    """See `engine.venue.VenueClient`. Made by `connect`."""
+class BinanceClient(MarketClient[BinanceRest]):
+    """See `engine.venue.VenueClient`. Made by `connect`. The venue keeps all of its candles."""
 
     def __init__(
         self,
         market: Market,
         base_url: str,
-        limits: Limits,
         settings: BinanceSettings,
         signer: Signer | None,
         network: Network = NETWORK,
     ) -> None:
-        super().__init__()
+        super().__init__(base_url, market.limits, partial(BinanceRest, market), network)
+        self.name = market.venue
+        self.choose = (
+            f"{market.title} lists hundreds of symbols; choose some with --instruments BTCUSDT,ETHUSDT"
+        )
         self._market = market
-        self._base_url = base_url
         self._settings = settings
         self._signer = signer
-        self._network = network
-        self._loopback = is_loopback(base_url)
-        self._governor = Governor(limits)
-        # With the reading of our clock, and how long the answer took; None: the clock is adopted.
-        self._venue_time: tuple[int, int, int] | None = None
-        self.health["limits"] = lambda: str(self._governor.budget())
 
     @classmethod
     async def connect(
@@ -93,128 +63,70 @@ class BinanceClient(VenueClient):
         network: Network = NETWORK,
     ) -> BinanceClient:
         """See `engine.venue.Venue.connect`."""
-        limits = await _limits(market, base_url, network)
-        client = cls(market, base_url, limits, settings, signer, network)
+        client = cls(market, base_url, settings, signer, network)
         if signer is not None:
             await client._check_access(signer)
         return client
 
-    async def listing(self, names: Sequence[str]) -> Listing:
-        """See `VenueClient.listing`. Only a sandbox lists all that it has."""
-        if not names and not self._loopback:
-            raise UsageError(
-                f"{self._market.title} lists hundreds of symbols; "
-                "choose some with --instruments BTCUSDT,ETHUSDT"
-            )
-        async with self._rest() as rest:
-            try:
-                info = await rest.exchange_info([one for one in names if "/" not in one])
-            except VenueProtocolError:
-                info = await rest.exchange_info()  # a name does not exist: find the nearest
-            else:
-                found = {one.symbol for one in info.symbols}
-                if any(name not in found for name in names):
-                    info = await rest.exchange_info()
-            hours = await rest.funding_hours() if self._market.kind == "perp" else {}
-            read = await _read_clock(rest)
-        chosen = list_instruments(self._market, info.symbols, names, hours)
+    async def _list(self, info: BinanceRest, names: Sequence[str]) -> list[InstrumentListed]:
+        names = self._chosen(names, ())
+        try:
+            listing = await info.exchange_info([one for one in names if "/" not in one])
+        except VenueProtocolError:
+            listing = await info.exchange_info()  # a name does not exist: find the nearest
+        else:
+            found = {one.symbol for one in listing.symbols}
+            if any(name not in found for name in names):
+                listing = await info.exchange_info()
+        hours = await info.funding_hours() if self._market.kind == "perp" else {}
+        chosen = list_instruments(self._market, listing.symbols, names, hours)
         if self._signer is not None:
             from adapters.binance.gateway.access import check_quotes
 
             check_quotes(chosen)
-        speed = rest.speed
-        if speed is None:
-            self._venue_time = read.time_ms * NS_PER_MS, read.boot_ns, read.trip_ns
-        return Listing(chosen, VenueTime(read.time_ms * NS_PER_MS, read.sent_ns, read.answered_ns, speed))
+        return chosen
 
-    def feeds(self, context: SessionContext) -> Sequence[Edge]:
-        """See `VenueClient.feeds`."""
-        data, clock, name = context.config.data, context.clock, self._market.venue
-        intervals = context.config.bars.intervals
-        rest = self._rest()
+    async def _now(self, info: BinanceRest) -> VenueNow:
+        return VenueNow((await info.server_time()).server_time * NS_PER_MS)
+
+    def _feed(self, setup: FeedSetup, info: BinanceRest) -> BinanceFeed:
         make = RawTradesFeed if self._counts else BinanceFeed
-        feed = make(
-            FeedSetup(
-                market=self._market,
-                base_url=self._base_url,
-                instruments=context.instruments,
-                clock=clock,
-                jitter=context.jitter,
-                send=context.inputs.send,
-                offer=context.inputs.offer,
-                since_ns=clock.now_ns(),
-                last_seen={
-                    number: LastTrade(venue_ns, tuple(int(one) for one in found))
-                    for number, (venue_ns, found) in context.last.items()
-                },
-                rest=rest,
-                data=data,
-                intervals=intervals,
-                governor=self._governor,
-                limits=FeedLimits(
-                    heard_s=HEARD_S,
-                    window_ns=min(map(parse_interval, intervals)),
-                    late_ns=int(context.config.bars.grace_ms * LATE) * NS_PER_MS,
-                ),
-                dials=self._network.dial,
-                venue_clock=VenueClock(clock, *(self._venue_time or ())),
-                tap=context.tap,
-            )
-        )
-        self.health["feed"] = lambda: str(feed.health)
+        feed = make(setup, self._market, info)
         if feed.books:
             self.health["books"] = lambda: feed.books
+        return feed
 
-        async def read_market() -> None:
-            # The supervisor runs the same feed again; it continues after what it has emitted.
-            async with rest:
-                await feed.run()
+    def _intervals(self, intervals: Sequence[str]) -> Sequence[str]:
+        return venue_intervals(self._market, intervals)
 
-        edges = [Edge(name, read_market, note_jump=feed.note_jump)]
-        if data.backfill_minutes:
-            history = self._rest()
-            read = partial(read_closed, history, context.instruments, intervals, self._counts)
-            keeper = HistoryKeeper(read, clock, context.inputs.send, data.backfill_minutes)
-            self.health["history"] = lambda: str(keeper)
+    def _windows(self, info: BinanceRest) -> ReadWindows:
+        return partial(read_candles, info, counts=self._counts)
 
-            async def keep_history() -> None:
-                async with history:
-                    await keeper.run()
-
-            edges.append(Edge("history", keep_history, gives_up=False))
-        return edges
+    async def _rates(
+        self, info: BinanceRest, listed: InstrumentListed, from_ns: int, to_ns: int, recv_ns: int, odd: Odd
+    ) -> list[FundingRead]:
+        if listed.kind == "spot":
+            return []
+        return await read_rates(info, listed, from_ns, to_ns, recv_ns, odd)
 
     async def warm_up(
         self, instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int, now_ns: int
     ) -> list[Event]:
-        """See `VenueClient.warm_up`."""
-        async with self._rest() as rest:
+        """See `VenueClient.warm_up`. The venue itself has flat candles of windows without trades."""
+        async with self._info() as info:
             odd = self.unusable.append
-            return list(await warmup(rest, instruments, intervals, count, now_ns, self._counts, odd))
+            return list(await warmup(info, instruments, intervals, count, now_ns, self._counts, odd))
 
-    async def candles(
-        self, listed: InstrumentListed, interval_ns: int, from_ns: int, to_ns: int
-    ) -> Sequence[CandleRead]:
-        """See `VenueClient.candles`. The venue keeps all of its candles."""
-        async with self._rest() as rest:
-            return await read_candles(
-                *(rest, listed, interval_ns, from_ns, to_ns),
-                counts=self._counts,
-                purpose="history",
-                recv_ns=SystemClock().now_ns(),
-                priority=Priority.HISTORY,
-                odd=self.unusable.append,
-            )
-
-    async def funding_rates(
-        self, listed: InstrumentListed, from_ns: int, to_ns: int
-    ) -> Sequence[FundingRead]:
-        """See `VenueClient.funding_rates`. Reads all pages; spot has none."""
-        if self._market.kind == "spot":
-            return []
-        async with self._rest() as rest:
-            now_ns = SystemClock().now_ns()
-            return await read_rates(rest, listed, from_ns, to_ns, now_ns, self.unusable.append)
+    async def _closed(
+        self,
+        info: BinanceRest,
+        instruments: Sequence[InstrumentListed],
+        intervals: Sequence[str],
+        since_ns: int,
+        now_ns: int,
+        odd: Odd,
+    ) -> list[CandleRead | FundingRead]:
+        return await read_closed(info, instruments, intervals, self._counts, since_ns, now_ns, odd)
 
     def gateway(self, context: SessionContext, account: Account) -> Gateway:
         """See `VenueClient.gateway`."""
@@ -252,36 +164,3 @@ class BinanceClient(VenueClient):
     def _counts(self) -> bool:
         """Whether single trades are read, which candles count."""
         return self._settings.trades == "raw"
-
-    def _rest(self) -> BinanceRest:
-        return BinanceRest(
-            self._market, self._base_url, governor=self._governor, transport=self._network.http()
-        )
-
-
-async def _read_clock(rest: BinanceRest) -> _Clock:
-    """Return the venue's clock: of the answer that came fastest, if one takes long."""
-    system = SystemClock()
-    best: _Clock | None = None
-    for _ in range(_CLOCK_TRIES):
-        sent_ns, began_ns = system.now_ns(), system.monotonic_ns()
-        answer = await rest.server_time()
-        answered_ns = system.monotonic_ns()
-        boot_ns = system.readings().boot_ns
-        trip_ns = answered_ns - began_ns
-        found = _Clock(answer.server_time, sent_ns, answered_ns, boot_ns, trip_ns)
-        if best is None or found.trip_ns < best.trip_ns:
-            best = found
-        if best.trip_ns <= _CLOCK_TRIP_NS:
-            break
-    assert best is not None, "it is asked at least once"
-    return best
-
-
-async def _limits(market: Market, base_url: str, network: Network) -> Limits:
-    """Return the venue's limits; those of a sandbox are multiplied by its speed."""
-    if not is_loopback(base_url):
-        return market.limits
-    async with BinanceRest(market, base_url, transport=network.http()) as rest:
-        await rest.server_time()
-        return market.limits.at_speed(max(1.0, rest.speed or 1.0))

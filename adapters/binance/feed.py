@@ -9,8 +9,7 @@ missed ones are read by their ids. It sends nothing again on subscribing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -26,58 +25,27 @@ from adapters.binance.rest import BinanceRest
 from adapters.binance.wire import AggTrade, Frame, RawTrade
 from adapters.transport.books import Books
 from adapters.transport.candles import CandleSource
-from adapters.transport.connection import Dial, Loss
+from adapters.transport.connection import Loss
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, GapTracker, Pieces
-from adapters.transport.governor import Governor
-from adapters.transport.health import FeedLimits
+from adapters.transport.gaps import Pieces
 from adapters.transport.numbered import follows, split
-from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import CHAINED, CONTIGUOUS, Snapshot
+from adapters.transport.setup import FeedSetup
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.synced import SyncedBook
-from adapters.transport.trades import LastTrade, TradeMemory
-from engine.config import DataConfig
 from engine.errors import VenueError, VenueProtocolError
-from engine.events import ClockJumped, Event, InstrumentListed, Trade
-from engine.ports import Clock
+from engine.events import ClockJumped, InstrumentListed, Trade
 from engine.values import parse_interval
-from engine.venue import Tap
 
-__all__ = ["BinanceFeed", "FeedSetup", "RawTradesFeed", "sequence_rule"]
+__all__ = ["BinanceFeed", "RawTradesFeed", "sequence_rule"]
 
 _PAGES_MAX: Final = 10
 """Answers of trades that fill one gap; a longer one stays open, and its bars are repaired from candles."""
 
 _INTEREST_S: Final = 60.0
 """How often the open interest of each instrument is read."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedSetup:
-    """What a feed is made of. `dials` opens the byte stream to an address. `since_ns`, `last_seen`, `tap`: as
-    in
-    `adapters.transport.trades` and `engine.venue`."""
-
-    market: Market
-    base_url: str
-    instruments: Sequence[InstrumentListed]
-    clock: Clock
-    jitter: Callable[[], float]
-    send: Callable[[list[Event]], Awaitable[None]]
-    offer: Callable[[list[Event]], bool] | None
-    since_ns: int
-    last_seen: Mapping[int, LastTrade]
-    rest: BinanceRest
-    data: DataConfig
-    intervals: Sequence[str]
-    governor: Governor
-    limits: FeedLimits
-    dials: Callable[[str], Dial]
-    venue_clock: VenueClock | None = None
-    tap: Tap | None = None
 
 
 class BinanceFeed(Feed):
@@ -87,41 +55,19 @@ class BinanceFeed(Feed):
     TRADES: ClassVar[str] = "aggTrade"
     CANDLES: ClassVar[str] = "kline"
 
-    def __init__(self, setup: FeedSetup) -> None:
-        check_channels(setup.market, setup.data.channels)
-        super().__init__(
-            name=setup.market.venue,
-            instruments=setup.instruments,
-            clock=setup.clock,
-            jitter=setup.jitter,
-            send=setup.send,
-            offer=setup.offer,
-            limits=setup.limits,
-            governor=setup.governor,
-            venue_clock=setup.venue_clock,
-        )
-        self._setup = setup
-        self._rest = setup.rest
+    def __init__(self, setup: FeedSetup, market: Market, rest: BinanceRest) -> None:
+        check_channels(market, setup.data.channels)
+        super().__init__(market.venue, setup)
+        self._market = market
+        self._rest = rest
         counts = self.TRADES == "trade"
         self._decoder = Decoder(setup.instruments, self.health.dropped, counts=counts)  # of the stream
         self._answers = Decoder(setup.instruments, self.health.dropped, counts=counts)  # of REST
         self.bound_times()
-        self._trackers = {
-            listed.instrument: GapTracker(
-                self._context,
-                listed,
-                TradeMemory(self.health, setup.since_ns, setup.last_seen.get(listed.instrument)),
-                self._missed_trades,
-                GapHost(self.request_repair, self.report_print),
-                follows,
-            )
-            for listed in setup.instruments
-        }
+        memories = self.track(self._missed_trades, follows)
         self._books: Books | None = None
         if "depth" in setup.data.channels:
-            books = [
-                SyncedBook(listed, sequence_rule(setup.market), pulled=True) for listed in setup.instruments
-            ]
+            books = [SyncedBook(listed, sequence_rule(market), pulled=True) for listed in setup.instruments]
             self._books = Books(
                 self._context, "depth", books, self._snapshot, self.take_reading, self._damages.note
             )
@@ -129,14 +75,13 @@ class BinanceFeed(Feed):
         if "openInterest" in setup.data.channels:
             self._watchers.append(self._poll_interest)
         self._carry()
-        memories = {listed.name: self._trackers[listed.instrument].memory for listed in setup.instruments}
         self._probes = Probes(
             *(self._rest, self._answers, self._named, setup.clock.now_ns, self._latest, memories),
             self.take_reading,
         )
-        intervals_ns = tuple(map(parse_interval, venue_intervals(setup.market, setup.intervals)))
+        intervals_ns = tuple(map(parse_interval, venue_intervals(market, setup.intervals)))
         source = CandleSource(partial(read_candles, self._rest, counts=counts), intervals_ns, WINDOWS_MAX)
-        self.watch(source, setup.data, setup.since_ns, self._poll_quote)
+        self.watch(source, self._poll_quote)
 
     @property
     def books(self) -> str:
@@ -290,32 +235,18 @@ class BinanceFeed(Feed):
 
     def _carry(self) -> None:
         """Distribute the subscriptions over as few connections as the roots and the limits allow."""
-        setup = self._setup
-        root = websocket_root(setup.market, setup.base_url)
+        setup, market = self._setup, self._market
+        root = websocket_root(market, setup.base_url)
         shares = share_out(
-            *(setup.market, setup.instruments, self.TRADES, setup.data.channels, setup.intervals),
+            *(market, setup.instruments, self.TRADES, setup.data.channels, setup.intervals),
             self._limits.subscriptions_max,
         )
         streams = []
         for share in shares:
-            url = f"{root}{share.root}/stream"
             protocol = MarketProtocol(share.channels)
-            streams.append(
-                Stream(
-                    self._context,
-                    self,
-                    protocol,
-                    [one.subscription() for one in share.channels],
-                    url,
-                    setup.dials(url),
-                    instruments=share.instruments,
-                    tap=setup.tap,
-                    partial=self,
-                    venue_now_ns=self._venue_clock.now_ns,
-                    on_answer=self._proofs.note_answer,
-                    merge=protocol.merge,
-                )
-            )
+            own = [one.subscription() for one in share.channels]
+            url = f"{root}{share.root}/stream"
+            streams.append(self.stream(url, protocol, own, share.instruments, protocol.merge))
         self.carry(streams)
 
     # ---- REST
@@ -334,7 +265,7 @@ class BinanceFeed(Feed):
         """Return a snapshot of a book. Raises VenueError."""
         text, row = await self._rest.depth(listed.name)
         at_ns = self._record(listed, "depthSnapshot", text)
-        snapshot = self._answers.snapshot(listed, row, self._setup.market.depth_levels)
+        snapshot = self._answers.snapshot(listed, row, self._market.depth_levels)
         return snapshot._replace(recv_ns=at_ns)  # as a decoder of the recording has it
 
     async def _poll_quote(self, listed: InstrumentListed) -> None:

@@ -9,7 +9,6 @@ Called at start-up, by the feed and by backfills.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -32,10 +31,10 @@ from adapters.binance.wire import (
     ServerTime,
     decode_body,
 )
-from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.http import Answer, HttpClient, HttpReader, Request
+from adapters.transport.http import Answer, Request
 from adapters.transport.protocol import BODY_BYTES_MAX
+from adapters.transport.rest import RestClient, readable
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.venue import Unusable
@@ -51,63 +50,46 @@ TRADES_MAX: Final = 1000
 """Trades of one answer."""
 
 _RATES_MAX: Final = 1000
-_SPEED: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
 _NS_PER_MS: Final = 1_000_000
 
 
-class BinanceRest:
-    """Client of one market at one address. Use as an async context manager, or call `aclose`.
-
-    `timeout_s` bounds each try as a whole. `governor` counts usage of this address's limits; default: one of
-    its own. `transport` replaces the network in tests.
-    """
+class BinanceRest(RestClient):
+    """Client of one market. See `RestClient`; `governor`: by default one of its own."""
 
     def __init__(
         self,
         market: Market,
         base_url: str,
         *,
-        timeout_s: float = 10.0,
         governor: Governor | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.market = market
-        self.base_url = check_base_url(market, base_url)
-        self.loopback = is_loopback(self.base_url)
-        self.speed: float | None = None  # venue seconds per real second, which a sandbox states
-        self.governor = governor or Governor(market.limits)
-        # The listing of all symbols is several times as long as any other answer.
-        self._client = HttpClient(timeout_s=timeout_s, transport=transport, body_bytes_max=4 * BODY_BYTES_MAX)
-        self._reader = HttpReader(
-            self._client, self.governor, timeout_s=timeout_s, refusal=_refusal, note=self._note
+        super().__init__(
+            check_base_url(market, base_url),
+            governor or Governor(market.limits),
+            timeout_s=10.0,
+            # The listing of all symbols is several times as long as any other answer.
+            body_bytes_max=4 * BODY_BYTES_MAX,
+            transport=transport,
+            refusal=_refusal,
+            note=self._note,
         )
-
-    async def __aenter__(self) -> BinanceRest:
-        """Return itself."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the connections."""
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections; a later request opens new ones."""
-        await self._client.aclose()
 
     async def server_time(self) -> ServerTime:
         """Return the venue's clock."""
-        return await self._get("time", {}, ServerTime)
+        return await self._answer("time", {}, ServerTime)
 
     async def exchange_info(self, symbols: list[str] | None = None) -> ExchangeInfo:
         """Return the listing; of spot only these symbols, if given. USD-M always lists all."""
         params: dict[str, Any] = {}
         if symbols and self.market.kind == "spot":
             params["symbols"] = msgspec.json.encode(symbols).decode()
-        return await self._get("exchangeInfo", params, ExchangeInfo)
+        return await self._answer("exchangeInfo", params, ExchangeInfo)
 
     async def funding_hours(self) -> dict[str, int]:
         """Return the hours between two payments of the symbols that do not have the usual number."""
-        rows = await self._get("fundingInfo", {}, list[FundingInfo])
+        rows = await self._answer("fundingInfo", {}, list[FundingInfo])
         return {row.symbol: row.funding_interval_hours for row in rows}
 
     async def depth(self, name: str) -> tuple[str, DepthSnapshot]:
@@ -128,17 +110,17 @@ class BinanceRest:
         if from_id is not None:
             params["fromId"] = from_id
         if not raw:
-            return await self._get("aggTrades", params, list[RestAggTrade], priority)
+            return await self._answer("aggTrades", params, list[RestAggTrade], priority)
         path = "trades" if from_id is None else "historicalTrades"
-        return await self._get(path, params, list[RestTrade], priority)
+        return await self._answer(path, params, list[RestTrade], priority)
 
     async def ticker(self, name: str) -> RestTicker:
         """Return the best bid and ask."""
-        return await self._get("ticker/bookTicker", {"symbol": name}, RestTicker)
+        return await self._answer("ticker/bookTicker", {"symbol": name}, RestTicker)
 
     async def premium_index(self, name: str) -> PremiumIndex:
         """Return mark, index and the running rate."""
-        return await self._get("premiumIndex", {"symbol": name}, PremiumIndex)
+        return await self._answer("premiumIndex", {"symbol": name}, PremiumIndex)
 
     async def klines(
         self,
@@ -156,8 +138,9 @@ class BinanceRest:
         params = {"symbol": name, "interval": interval, "startTime": start_ms, "endTime": end_ms}
         params["limit"] = self.market.klines_max
         if odd is None:
-            return await self._get("klines", params, list[KlineRow], priority)
-        return _readable(await self._get("klines", params, list[msgspec.Raw], priority), KlineRow, odd)
+            return await self._answer("klines", params, list[KlineRow], priority)
+        rows = await self._answer("klines", params, list[msgspec.Raw], priority)
+        return _rows(rows, KlineRow, odd)
 
     async def funding_rates(self, name: str, start_ms: int, end_ms: int, odd: Odd) -> list[FundingRate]:
         """Return settled rates from `start_ms` to `end_ms`, oldest first, at most 1000 at a time.
@@ -165,10 +148,10 @@ class BinanceRest:
         A row that is no rate is passed to `odd`.
         """
         params = {"symbol": name, "startTime": start_ms, "endTime": end_ms, "limit": _RATES_MAX}
-        rows = await self._get("fundingRate", params, list[msgspec.Raw], Priority.HISTORY)
-        return _readable(rows, FundingRate, odd)
+        rows = await self._answer("fundingRate", params, list[msgspec.Raw], Priority.HISTORY)
+        return _rows(rows, FundingRate, odd)
 
-    async def _get(
+    async def _answer(
         self, path: str, params: dict[str, Any], shape: type[_Body], priority: Priority = Priority.MARKET
     ) -> _Body:
         return self._decoded(path, await self._read(path, params, priority), shape)
@@ -189,20 +172,10 @@ class BinanceRest:
         used = answer.headers.get("x-mbx-used-weight-1m", "")
         if used.isascii() and used.isdigit() and len(used) < 8:
             self.governor.note_weight(int(used))
-        speed = answer.headers.get("x-sandbox-speed", "")
-        if self.loopback and _SPEED.fullmatch(speed):
-            self.speed = float(speed)
 
 
-def _readable(rows: list[msgspec.Raw], shape: Any, odd: Odd) -> list[Any]:
-    """Return the rows that have the shape; pass the others to `odd`."""
-    readable: list[Any] = []
-    for row in rows:
-        try:
-            readable.append(decode_body(bytes(row), shape))
-        except VenueProtocolError as error:
-            odd(Unusable(_time_of(row), str(error)))
-    return readable
+def _rows(rows: list[msgspec.Raw], shape: Any, odd: Odd) -> list[Any]:
+    return readable(rows, lambda row: decode_body(row, shape), odd, _time_of)
 
 
 def _time_of(row: msgspec.Raw) -> int | None:

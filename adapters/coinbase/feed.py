@@ -11,7 +11,7 @@ what is missing. A heartbeat a second proves how far a connection has delivered.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -33,27 +33,21 @@ from adapters.coinbase.wire import (
 )
 from adapters.transport.books import Books
 from adapters.transport.candles import CandleSource
-from adapters.transport.connection import Dial, Loss, dial_url
+from adapters.transport.connection import Loss
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, Pieces
-from adapters.transport.governor import Governor
-from adapters.transport.health import FeedLimits
+from adapters.transport.gaps import Pieces
 from adapters.transport.latest import quote_of
 from adapters.transport.numbered import NumberedTracker, follows, split, whole
-from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import UNNUMBERED, Snapshot
+from adapters.transport.setup import FeedSetup
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.synced import SyncedBook
-from adapters.transport.trades import LastTrade, TradeMemory
 from adapters.transport.values import iso_ns
-from engine.config import DataConfig
 from engine.errors import VenueProtocolError
-from engine.events import BookRead, Event, InstrumentListed
-from engine.ports import Clock
+from engine.events import BookRead, InstrumentListed
 from engine.values import parse_interval
-from engine.venue import Tap
 
 __all__ = ["CoinbaseFeed"]
 
@@ -64,69 +58,22 @@ _Row = WireTicker | BookEvent | WireCandle
 
 
 class CoinbaseFeed(Feed):
-    """A feed of `instruments` from the venue at `base_url`. See `Feed`.
-
-    `since_ns` is when the session started, in the venue's time: a trade from before is never emitted. By
-    instrument number, `last_seen` gives the last trade in the journal: for these the limit is that trade.
-    `data` says what is read beside trades and quotes, and how it is watched; `intervals` are the session's
-    bars. `tap` receives every message unchanged.
-    """
+    """A feed of a session's products. See `Feed`."""
 
     TRADES = "market_trades"
     CANDLES = "candles"
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        base_url: str,
-        instruments: Sequence[InstrumentListed],
-        clock: Clock,
-        jitter: Callable[[], float],
-        send: Callable[[list[Event]], Awaitable[None]],
-        offer: Callable[[list[Event]], bool] | None = None,
-        since_ns: int,
-        info: CoinbaseInfo,
-        last_seen: Mapping[int, LastTrade] | None = None,
-        limits: FeedLimits | None = None,
-        dial: Dial | None = None,
-        data: DataConfig | None = None,
-        intervals: Sequence[str] = (),
-        governor: Governor | None = None,
-        tap: Tap | None = None,
-        venue_clock: VenueClock | None = None,
-    ) -> None:
-        data = data or DataConfig()
-        super().__init__(
-            name=name,
-            instruments=instruments,
-            clock=clock,
-            jitter=jitter,
-            send=send,
-            offer=offer,
-            limits=limits or FeedLimits(),
-            governor=governor or info.governor,
-            venue_clock=venue_clock,
-        )
+    def __init__(self, setup: FeedSetup, info: CoinbaseInfo) -> None:
+        super().__init__("coinbase", setup)
+        instruments = setup.instruments
         self._decoder = Decoder(instruments, self.health.dropped)  # of the stream
         self._answers = Decoder(instruments, self.health.dropped)  # of HTTP
         self.bound_times()
         self._info = info
         self._names = {listed.instrument: listed.name for listed in instruments}
-        self._carry(data.channels, websocket_url(base_url), dial, tap)
-        seen = last_seen or {}
-        self._trackers = {
-            listed.instrument: NumberedTracker(
-                self._context,
-                listed,
-                TradeMemory(self.health, since_ns, seen.get(listed.instrument)),
-                self._recent_trades,
-                GapHost(self.request_repair, self.report_print),
-                follows,
-            )
-            for listed in instruments
-        }
-        own = instruments if "level2" in data.channels else ()
+        self._carry()
+        memories = self.track(self._recent_trades, follows, NumberedTracker)
+        own = instruments if "level2" in setup.data.channels else ()
         self.books = Books(
             self._context,
             "level2",
@@ -137,11 +84,10 @@ class CoinbaseFeed(Feed):
         )
         if own:
             self._watchers.append(self.books.run)
-        memories = {listed.name: self._trackers[listed.instrument].memory for listed in instruments}
-        self._probes = Probes(info, self._answers, clock.now_ns, self._latest, memories)
-        intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
+        self._probes = Probes(info, self._answers, setup.clock.now_ns, self._latest, memories)
+        intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info), intervals_ns, _WINDOWS_MAX)
-        self.watch(source, data, since_ns, self._poll_quote)
+        self.watch(source, self._poll_quote)
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
         """See `Feed.receive`."""
@@ -286,24 +232,13 @@ class CoinbaseFeed(Feed):
             damages += [Damage(self.TRADES, name, f"{name}: {one}", True) for one in missing]
         return taken, damages
 
-    def _carry(self, channels: Sequence[str], url: str, dial: Dial | None, tap: Tap | None) -> None:
+    def _carry(self) -> None:
         """Distribute the subscriptions over as few connections as the limits allow."""
-        shares = share_out(self._instruments, channels, self._limits.subscriptions_max)
+        setup, url = self._setup, websocket_url(self._setup.base_url)
+        shares = share_out(setup.instruments, setup.data.channels, self._limits.subscriptions_max)
         self.carry(
             [
-                Stream(
-                    self._context,
-                    self,
-                    MarketProtocol(),
-                    [one.subscription() for one in own],
-                    url,
-                    dial or dial_url(url),
-                    instruments=carried,
-                    tap=tap,
-                    partial=self,
-                    venue_now_ns=self._venue_clock.now_ns,
-                    on_answer=self._proofs.note_answer,
-                )
+                self.stream(url, MarketProtocol(), [one.subscription() for one in own], carried)
                 for carried, own in shares
             ]
         )

@@ -1,14 +1,11 @@
 """Coinbase's public REST API: what is listed and traded, candles, and the venue's clock.
 
-Owns reading over HTTP. Promises: every answer is bounded in time and size, and every failure is
-VenueUnreachable (no answer) or VenueProtocolError (an answer that cannot be used) with the address in it. No
-key is needed. Called at start-up, by the feed, and by backfills.
+No key is needed. Called at start-up, by the feed, and by backfills.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -28,7 +25,8 @@ from adapters.coinbase.limits import LIMITS
 from adapters.coinbase.networks import MAINNET_URL, check_base_url
 from adapters.coinbase.wire import WireCandle, WireTicker, WireTrade
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.http import Answer, HttpClient, HttpReader, Request
+from adapters.transport.http import Answer, Request
+from adapters.transport.rest import RestClient, readable, readable_or_none
 from adapters.transport.text import clip
 from engine.clock import SECOND_NS
 from engine.errors import VenueProtocolError
@@ -49,42 +47,23 @@ class _Started(msgspec.Struct, frozen=True):
     start: str = ""
 
 
-class CoinbaseInfo:
-    """Client of the public REST API at one address. Use as an async context manager.
-
-    `timeout_s` bounds each try as a whole. `governor` counts this address's limits; default: one of its own.
-    `transport` replaces the network in tests.
-    """
+class CoinbaseInfo(RestClient):
+    """Client of the public REST API. See `RestClient`; `governor`: by default one of its own."""
 
     def __init__(
         self,
         base_url: str = MAINNET_URL,
         *,
-        timeout_s: float = 5.0,
         governor: Governor | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._url = f"{check_base_url(base_url)}/api/v3/brokerage"
-        self.governor = governor or Governor(LIMITS)
-        self._client = HttpClient(
-            timeout_s=timeout_s, body_bytes_max=_PRODUCTS_BYTES_MAX, transport=transport
+        super().__init__(
+            check_base_url(base_url),
+            governor or Governor(LIMITS),
+            body_bytes_max=_PRODUCTS_BYTES_MAX,
+            transport=transport,
+            refusal=_refusal,
         )
-        self._reader = HttpReader(self._client, self.governor, timeout_s=timeout_s, refusal=_refusal)
-
-    async def __aenter__(self) -> CoinbaseInfo:
-        """Return the client."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
-    @property
-    def sandbox_speed(self) -> float | None:
-        """The speed of a sandbox's clock that answered; None for a venue."""
-        return self._client.sandbox_speed
 
     async def time_ms(self) -> int:
         """Return the venue's clock, in milliseconds."""
@@ -93,13 +72,8 @@ class CoinbaseInfo:
     async def products(self) -> list[Product]:
         """Return the products; one that cannot be read is left out."""
         answer = await self._read("market/products", {}, Products, Priority.MARKET)
-        found = []
-        for row in answer.products:
-            try:
-                found.append(decode_answer(bytes(row), Product))
-            except VenueProtocolError:
-                continue
-        return found
+        found = readable_or_none(answer.products, lambda row: decode_answer(row, Product))
+        return [one for one in found if one is not None]
 
     async def candles(
         self,
@@ -117,16 +91,8 @@ class CoinbaseInfo:
         """
         query = {"start": start_s, "end": end_s, "granularity": granularity, "limit": PAGE}
         answer = await self._read(f"market/products/{quote(name)}/candles", query, Candles, priority)
-        found = []
-        for row in answer.candles:
-            try:
-                candle = decode_answer(bytes(row), WireCandle)
-                found.append(msgspec.structs.replace(candle, product_id=name))
-            except VenueProtocolError as error:
-                if odd is None:
-                    raise
-                odd(Unusable(_start_of(row), str(error)))
-        return found
+        found = readable(answer.candles, lambda row: decode_answer(row, WireCandle), odd, _start_of)
+        return [msgspec.structs.replace(one, product_id=name) for one in found]
 
     async def newest(
         self, name: str, priority: Priority = Priority.MARKET, limit: int = _TRADES
@@ -134,13 +100,7 @@ class CoinbaseInfo:
         """Return the newest trades of a product, newest first, None in place of one that cannot be read."""
         call = f"market/products/{quote(name)}/ticker"
         answer = await self._read(call, {"limit": limit}, MarketTrades, priority)
-        trades: list[WireTrade | None] = []
-        for row in answer.trades:
-            try:
-                trades.append(decode_answer(bytes(row), WireTrade))
-            except VenueProtocolError:
-                trades.append(None)
-        return trades
+        return readable_or_none(answer.trades, lambda row: decode_answer(row, WireTrade))
 
     async def best(self, name: str, priority: Priority = Priority.MARKET) -> tuple[WireTicker, str]:
         """Return the best bid and ask of a product, and their time."""
@@ -153,12 +113,8 @@ class CoinbaseInfo:
         self, call: str, query: dict[str, Any], shape: type[_Shape], priority: Priority
     ) -> _Shape:
         """Return the answer to a call as a `shape`. Raises VenueError."""
-        url = f"{self._url}/{call}" + (f"?{urlencode(query)}" if query else "")
-        body = await self._reader.read(Request("GET", url), call, 1, priority)
-        try:
-            return decode_answer(body, shape)
-        except VenueProtocolError as error:
-            raise VenueProtocolError(f"{url}: {error}") from error
+        url = f"{self.base_url}/api/v3/brokerage/{call}" + (f"?{urlencode(query)}" if query else "")
+        return await self._get(url, call, 1, priority, lambda body: decode_answer(body, shape))
 
 
 class _Error(msgspec.Struct, frozen=True):

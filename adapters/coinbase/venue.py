@@ -56,7 +56,7 @@ class CoinbaseVenue(Venue):
         from adapters.coinbase.client import CoinbaseClient
         from adapters.transport.network import NETWORK
 
-        return await CoinbaseClient.connect(base_url, self._network or NETWORK)
+        return CoinbaseClient(base_url, self._network or NETWORK)
 
     def raw_decoder(self, instruments: Sequence[InstrumentListed]) -> RawDecoder:
         """See `Venue.raw_decoder`."""

@@ -35,12 +35,13 @@ from adapters.hyperliquid.wire import (
 from adapters.transport.candles import CandleSource
 from adapters.transport.connection import Dial, dial_url
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, GapTracker, Pieces
+from adapters.transport.gaps import Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
 from adapters.transport.latest import Reading, quote_of
 from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
+from adapters.transport.setup import FeedSetup
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.trades import LastTrade, TradeMemory
@@ -98,15 +99,24 @@ class HyperliquidFeed(Feed):
         data = data or DataConfig()
         check_channels(data.channels)
         super().__init__(
-            name=name,
-            instruments=instruments,
-            clock=clock,
-            jitter=jitter,
-            send=send,
-            offer=offer,
-            limits=limits or FeedLimits(),
-            governor=governor or Governor(LIMITS),
-            venue_clock=venue_clock,
+            name,
+            FeedSetup(
+                base_url=base_url,
+                instruments=instruments,
+                clock=clock,
+                jitter=jitter,
+                send=send,
+                offer=offer,
+                since_ns=since_ns,
+                last_seen=last_seen or {},
+                data=data,
+                intervals=intervals,
+                governor=governor or Governor(LIMITS),
+                limits=limits or FeedLimits(),
+                dials=dial_url if dial is None else lambda _: dial,
+                venue_clock=venue_clock,
+                tap=tap,
+            ),
         )
         self._decoder = Decoder(instruments, self.health.dropped)  # of the stream
         self._answers = Decoder(instruments, self.health.dropped)  # of HTTP
@@ -115,28 +125,17 @@ class HyperliquidFeed(Feed):
         self._books = self._fast or "l2Book" in data.channels
         self._info = info
         self._recent = info.recent_trades if recent is None and info is not None else recent
-        self._carry(data.channels, intervals, websocket_url(base_url), dial, tap)
-        seen = last_seen or {}
-        self._trackers = {
-            listed.instrument: GapTracker(
-                self._context,
-                listed,
-                TradeMemory(self.health, since_ns, seen.get(listed.instrument)),
-                self._recent_trades if self._recent is not None else None,
-                GapHost(self.request_repair, self.report_print),
-                TradeMemory.overlaps,
-            )
-            for listed in instruments
-        }
+        self._carry(websocket_url(base_url))
+        recent_trades = None if self._recent is None else self._recent_trades
+        memories = self.track(recent_trades, TradeMemory.overlaps)
         self._probes: Probes | None = None
         if info is not None:
-            memories = {listed.name: self._trackers[listed.instrument].memory for listed in instruments}
             self._probes = Probes(
                 info, self._answers, clock.now_ns, self._latest, memories, self.take_reading
             )
             intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
             source = CandleSource(partial(read_candles, info), intervals_ns, CANDLES_MAX)
-            self.watch(source, data, since_ns, self._poll_quote)
+            self.watch(source, self._poll_quote)
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
         """See `Feed.receive`."""
@@ -225,29 +224,14 @@ class HyperliquidFeed(Feed):
         channels = [one.key for one in stream.confirmed if isinstance(one.key, Channel)]
         return self._probes.of(channels, stream.instruments)
 
-    def _carry(
-        self, channels: Sequence[str], intervals: Sequence[str], url: str, dial: Dial | None, tap: Tap | None
-    ) -> None:
+    def _carry(self, url: str) -> None:
         """Distribute the subscriptions over as few connections as the limits allow."""
-        dial = dial or dial_url(url)
-        protocol = MarketProtocol()
-        shares = share_out(self._instruments, channels, intervals, self._limits.subscriptions_max)
+        setup, protocol = self._setup, MarketProtocol()
+        most = self._limits.subscriptions_max
         self.carry(
             [
-                Stream(
-                    self._context,
-                    self,
-                    protocol,
-                    [one.subscription() for one in own],
-                    url,
-                    dial,
-                    instruments=carried,
-                    tap=tap,
-                    partial=self,
-                    venue_now_ns=self._venue_clock.now_ns,
-                    on_answer=self._proofs.note_answer,
-                )
-                for carried, own in shares
+                self.stream(url, protocol, [one.subscription() for one in own], carried)
+                for carried, own in share_out(setup.instruments, setup.data.channels, setup.intervals, most)
             ]
         )
 

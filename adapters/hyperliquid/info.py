@@ -34,7 +34,8 @@ from adapters.hyperliquid.wire import (
 )
 from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.http import Answer, HttpClient, HttpReader, Request
+from adapters.transport.http import Answer, Request
+from adapters.transport.rest import RestClient
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.venue import Unusable
@@ -90,14 +91,8 @@ class MarketInfo(Protocol):
         ...
 
 
-class HyperliquidInfo:
-    """Client of `/info` at one address. Use as an async context manager, or call `aclose`.
-
-    `timeout_s` bounds each try as a whole. `governor` counts usage of this address's limits; default: one of
-    its own. `transport` replaces the network in tests.
-
-    Every request raises VenueUnreachable (BudgetSpent if it was not sent) or VenueProtocolError.
-    """
+class HyperliquidInfo(RestClient):
+    """Client of `/info`. See `RestClient`; `governor`: by default one of its own."""
 
     def __init__(
         self,
@@ -107,24 +102,16 @@ class HyperliquidInfo:
         governor: Governor | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.base_url = check_base_url(base_url)
-        self.loopback = is_loopback(self.base_url)
-        self._url = f"{self.base_url}/info"
-        self.governor = governor or Governor(LIMITS)
-        self._client = HttpClient(timeout_s=timeout_s, transport=transport)
-        self._reader = HttpReader(self._client, self.governor, timeout_s=timeout_s, refusal=_refusal)
-
-    async def __aenter__(self) -> HyperliquidInfo:
-        """Return itself."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the connections."""
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections; a later request opens new ones."""
-        await self._client.aclose()
+        base_url = check_base_url(base_url)
+        super().__init__(
+            base_url,
+            governor or Governor(LIMITS),
+            timeout_s=timeout_s,
+            transport=transport,
+            refusal=_refusal,
+        )
+        self.loopback = is_loopback(base_url)
+        self._url = f"{base_url}/info"
 
     async def meta(self, dex: str = "") -> Meta:
         """Return the perps of the venue's own dex, or of a builder's."""

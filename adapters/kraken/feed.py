@@ -10,7 +10,7 @@ is missing, also within a connection. A book has no number; the checksum in ever
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -32,26 +32,20 @@ from adapters.kraken.wire import (
 )
 from adapters.transport.books import Books
 from adapters.transport.candles import CandleSource
-from adapters.transport.connection import Dial, Loss, dial_url
+from adapters.transport.connection import Loss
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, Pieces
-from adapters.transport.governor import Governor
-from adapters.transport.health import FeedLimits
+from adapters.transport.gaps import Pieces
 from adapters.transport.latest import quote_of
 from adapters.transport.numbered import NumberedTracker, follows, split, whole
-from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import UNNUMBERED, Snapshot
+from adapters.transport.setup import FeedSetup
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.synced import SyncedBook
-from adapters.transport.trades import LastTrade, TradeMemory
-from engine.config import DataConfig
 from engine.errors import VenueProtocolError
-from engine.events import Event, InstrumentListed
-from engine.ports import Clock
+from engine.events import InstrumentListed
 from engine.values import parse_interval
-from engine.venue import Tap
 
 __all__ = ["KrakenFeed"]
 
@@ -62,74 +56,32 @@ _RECENT: Final = 1000
 class KrakenFeed(Feed):
     """A feed of `instruments` from the venue at `base_url`. See `Feed`.
 
-    `since_ns` is when the session started, in the venue's time: a trade from before is never emitted. By
-    instrument number, `last_seen` gives the last trade in the journal: for these the limit is that trade.
     `rest_names` are the names that `info` takes of the pairs, `depth` the levels of a book that are
-    subscribed to. `data` says what is read beside trades and quotes, and how it is watched; `intervals` are
-    the session's bars. `tap` receives every message unchanged.
+    subscribed to.
     """
 
     TRADES = "trade"
     CANDLES = "ohlc"
 
     def __init__(
-        self,
-        *,
-        name: str,
-        base_url: str,
-        instruments: Sequence[InstrumentListed],
-        rest_names: Mapping[str, str],
-        clock: Clock,
-        jitter: Callable[[], float],
-        send: Callable[[list[Event]], Awaitable[None]],
-        offer: Callable[[list[Event]], bool] | None = None,
-        since_ns: int,
-        info: KrakenInfo,
-        last_seen: Mapping[int, LastTrade] | None = None,
-        limits: FeedLimits | None = None,
-        dial: Dial | None = None,
-        data: DataConfig | None = None,
-        intervals: Sequence[str] = (),
-        depth: int = 100,
-        governor: Governor | None = None,
-        tap: Tap | None = None,
-        venue_clock: VenueClock | None = None,
+        self, setup: FeedSetup, info: KrakenInfo, rest_names: Mapping[str, str], depth: int = 100
     ) -> None:
-        data = data or DataConfig()
-        super().__init__(
-            name=name,
-            instruments=instruments,
-            clock=clock,
-            jitter=jitter,
-            send=send,
-            offer=offer,
-            limits=limits or FeedLimits(),
-            governor=governor or info.governor,
-            venue_clock=venue_clock,
-        )
-        times = TradeTimes()
+        super().__init__("kraken", setup)
+        instruments, times = setup.instruments, TradeTimes()
         self._decoder = Decoder(instruments, self.health.dropped, times)  # of the stream
         self._answers = Decoder(instruments, self.health.dropped, times)  # of HTTP
         self.bound_times()
         self._info = info
         self._rest_names = rest_names
         self._names = {listed.instrument: listed.name for listed in instruments}
-        self._carry(data.channels, intervals, depth, websocket_url(base_url), dial, tap)
-        seen = last_seen or {}
+        self._carry(depth)
+        memories = self.track(self._recent_trades, follows, NumberedTracker)
         for listed in instruments:
-            last = seen.get(listed.instrument)
-            self._trackers[listed.instrument] = NumberedTracker(
-                self._context,
-                listed,
-                TradeMemory(self.health, since_ns, last),
-                self._recent_trades,
-                GapHost(self.request_repair, self.report_print),
-                follows,
-            )
+            last = setup.last_seen.get(listed.instrument)
             if last is not None:
                 for trade_id in last.trade_ids:
                     times.settle(listed.instrument, int(trade_id), last.venue_ns)
-        own = instruments if "book" in data.channels else ()
+        own = instruments if "book" in setup.data.channels else ()
         self.books = Books(
             self._context,
             "book",
@@ -140,13 +92,12 @@ class KrakenFeed(Feed):
         )
         if own:
             self._watchers.append(self.books.run)
-        memories = {listed.name: self._trackers[listed.instrument].memory for listed in instruments}
         self._probes = Probes(
-            info, rest_names, self._answers, clock.now_ns, self._latest, memories, self.take_reading
+            info, rest_names, self._answers, setup.clock.now_ns, self._latest, memories, self.take_reading
         )
-        intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
+        intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info, rest_names), intervals_ns, CANDLES_MAX)
-        self.watch(source, data, since_ns, self._poll_quote)
+        self.watch(source, self._poll_quote)
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
         """See `Feed.receive`."""
@@ -288,33 +239,19 @@ class KrakenFeed(Feed):
             damages += [Damage(self.TRADES, name, f"{name}: {one}", True) for one in missing]
         return taken, damages
 
-    def _carry(
-        self,
-        channels: Sequence[str],
-        intervals: Sequence[str],
-        depth: int,
-        url: str,
-        dial: Dial | None,
-        tap: Tap | None,
-    ) -> None:
+    def _carry(self, depth: int) -> None:
         """Distribute the subscriptions over as few connections as the limits allow."""
-        shares = share_out(self._instruments, channels, intervals, self._limits.subscriptions_max)
+        setup, url = self._setup, websocket_url(self._setup.base_url)
+        most = self._limits.subscriptions_max
         self.carry(
             [
-                Stream(
-                    self._context,
-                    self,
+                self.stream(
+                    url,
                     MarketProtocol(own),
                     [one.subscription(number, depth) for number, one in enumerate(own, start=1)],
-                    url,
-                    dial or dial_url(url),
-                    instruments=carried,
-                    tap=tap,
-                    partial=self,
-                    venue_now_ns=self._venue_clock.now_ns,
-                    on_answer=self._proofs.note_answer,
+                    carried,
                 )
-                for carried, own in shares
+                for carried, own in share_out(setup.instruments, setup.data.channels, setup.intervals, most)
             ]
         )
 

@@ -1,8 +1,6 @@
 """Kraken's public REST API: what is listed and traded, candles, books, and the venue's clock.
 
-Owns reading over HTTP. Promises: every answer is bounded in time and size, and every failure is
-VenueUnreachable (no answer, or too many requests) or VenueProtocolError (an answer that cannot be used) with
-the address in it. The venue refuses with HTTP 200 and an error in the answer, so each is looked at; a refusal
+The venue refuses with HTTP 200 and an error in the answer, so each is looked at; a refusal
 for too many requests is counted by the `Governor` and tried again. Called at start-up, by the feed, and by
 backfills.
 """
@@ -10,7 +8,6 @@ backfills.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -31,7 +28,8 @@ from adapters.kraken.answers import (
 from adapters.kraken.limits import LIMITS
 from adapters.kraken.networks import MAINNET_URL, check_base_url
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.http import Answer, HttpClient, HttpReader, Request
+from adapters.transport.http import Request
+from adapters.transport.rest import RestClient, readable, readable_or_none
 from adapters.transport.text import clip
 from engine.clock import SECOND_NS
 from engine.errors import VenueProtocolError, VenueUnreachable
@@ -55,40 +53,17 @@ class CandleRows(NamedTuple):
     last: int
 
 
-class KrakenInfo:
-    """Client of the public REST API at one address. Use as an async context manager.
-
-    `timeout_s` bounds each try as a whole. `governor` counts this address's limits; default: one of its own.
-    `transport` replaces the network in tests.
-    """
+class KrakenInfo(RestClient):
+    """Client of the public REST API. See `RestClient`; `governor`: by default one of its own."""
 
     def __init__(
         self,
         base_url: str = MAINNET_URL,
         *,
-        timeout_s: float = 5.0,
         governor: Governor | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._url = check_base_url(base_url)
-        self.governor = governor or Governor(LIMITS)
-        self._client = HttpClient(timeout_s=timeout_s, transport=transport)
-        self._reader = HttpReader(self._client, self.governor, timeout_s=timeout_s, refusal=_refusal)
-
-    async def __aenter__(self) -> KrakenInfo:
-        """Return the client."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
-    @property
-    def sandbox_speed(self) -> float | None:
-        """The speed of a sandbox's clock that answered; None for a venue."""
-        return self._client.sandbox_speed
+        super().__init__(check_base_url(base_url), governor or Governor(LIMITS), transport=transport)
 
     async def time(self) -> ServerTime:
         """Return the venue's clock."""
@@ -98,7 +73,7 @@ class KrakenInfo:
         """Return the pairs by their key; one that cannot be read is left out."""
         rows = await self._read("AssetPairs", {}, dict[str, msgspec.Raw], Priority.MARKET)
         if len(rows) > _ROWS_MAX:
-            raise VenueProtocolError(f"{self._url}: AssetPairs has {len(rows)} pairs")
+            raise VenueProtocolError(f"{self.base_url}: AssetPairs has {len(rows)} pairs")
         found: dict[str, AssetPair] = {}
         for key, row in rows.items():
             try:
@@ -123,14 +98,7 @@ class KrakenInfo:
         rows, last = await self._pair_rows(
             "OHLC", {"pair": pair, "interval": minutes, "since": since_s - 1}, priority
         )
-        found = []
-        for row in rows:
-            try:
-                found.append(decode_row(row, RestCandle))
-            except VenueProtocolError as error:
-                if odd is None:
-                    raise
-                odd(Unusable(_time_of(row), str(error)))
+        found = readable(rows, lambda row: decode_row(row, RestCandle), odd, _time_of)
         try:
             return CandleRows([row for row in found if row.time >= since_s], decode_row(last, int))
         except VenueProtocolError:
@@ -145,19 +113,13 @@ class KrakenInfo:
         """
         query = {"pair": pair, "count": 1000} | ({} if since_ns is None else {"since": since_ns})
         rows, _ = await self._pair_rows("Trades", query, priority)
-        found: list[RestTrade | None] = []
-        for row in rows:
-            try:
-                found.append(decode_row(row, RestTrade))
-            except VenueProtocolError:
-                found.append(None)
-        return found
+        return readable_or_none(rows, lambda row: decode_row(row, RestTrade))
 
     async def depth(self, pair: str, count: int, priority: Priority = Priority.MARKET) -> RestBook:
         """Return the best `count` levels of both sides."""
         books = await self._read("Depth", {"pair": pair, "count": count}, dict[str, RestBook], priority)
         if len(books) != 1:
-            raise VenueProtocolError(f"{self._url}: Depth has {len(books)} books")
+            raise VenueProtocolError(f"{self.base_url}: Depth has {len(books)} books")
         return next(iter(books.values()))
 
     async def _pair_rows(
@@ -167,17 +129,17 @@ class KrakenInfo:
         result = await self._read(call, query, dict[str, msgspec.Raw], priority)
         last = result.pop("last", msgspec.Raw(b"0"))
         if len(result) != 1:
-            raise VenueProtocolError(f"{self._url}: {call} has rows of {len(result)} pairs")
+            raise VenueProtocolError(f"{self.base_url}: {call} has rows of {len(result)} pairs")
         rows = decode_row(next(iter(result.values())), list[msgspec.Raw])
         if len(rows) > _ROWS_MAX:
-            raise VenueProtocolError(f"{self._url}: {call} has {len(rows)} rows")
+            raise VenueProtocolError(f"{self.base_url}: {call} has {len(rows)} rows")
         return rows, last
 
     async def _read(
         self, call: str, query: dict[str, Any], shape: type[_Shape], priority: Priority
     ) -> _Shape:
         """Return the result of a call as a `shape`. Raises VenueError."""
-        url = f"{self._url}/0/public/{call}" + (f"?{urlencode(query)}" if query else "")
+        url = f"{self.base_url}/0/public/{call}" + (f"?{urlencode(query)}" if query else "")
         tries = 0
         while True:
             tries += 1
@@ -197,11 +159,6 @@ class KrakenInfo:
             return decode_answer(body, shape)
         except VenueProtocolError as error:
             raise VenueProtocolError(f"{url}: {error}") from error
-
-
-def _refusal(request: Request, answer: Answer) -> str:
-    """Return "": the venue refuses in answers with HTTP 200."""
-    return ""
 
 
 def _time_of(row: msgspec.Raw) -> int | None:

@@ -72,7 +72,7 @@ class KrakenVenue(Venue):
         from adapters.transport.network import NETWORK
 
         depth = cast("KrakenSettings", self.section(config)).book_depth
-        return await KrakenClient.connect(base_url, depth, self._network or NETWORK)
+        return KrakenClient(base_url, depth, self._network or NETWORK)
 
     def raw_decoder(self, instruments: Sequence[InstrumentListed]) -> RawDecoder:
         """See `Venue.raw_decoder`."""

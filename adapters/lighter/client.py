@@ -1,15 +1,13 @@
 """One session's access to Lighter, or to a sandbox: listing, feed, history.
 
-Owns what these share: the address, the governor that counts usage of the venue's limits, and the venue's
-numbers of the markets. Made by `venue.py`, used by the commands through `engine.venue`.
+Owns the venue's numbers of the markets. What is the same for every venue is in
+`adapters/transport/client.py`. Made by `venue.py`, used by the commands through `engine.venue`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import partial
-from typing import Final, NamedTuple
 
 from adapters.lighter.channels import venue_intervals
 from adapters.lighter.feed import LighterFeed
@@ -17,201 +15,59 @@ from adapters.lighter.history import read_candles, read_rates
 from adapters.lighter.info import LighterInfo
 from adapters.lighter.limits import LIMITS, SUBSCRIPTIONS_MAX
 from adapters.lighter.listing import list_instruments
-from adapters.lighter.networks import websocket_url
 from adapters.lighter.rules import RULES
-from adapters.transport.addresses import is_loopback
-from adapters.transport.governor import Governor, Priority
+from adapters.transport.client import MarketClient
 from adapters.transport.health import FeedLimits
-from adapters.transport.history import Odd, closed_since, last_closed
-from adapters.transport.keeper import HistoryKeeper
+from adapters.transport.history import Odd, ReadWindows
 from adapters.transport.network import NETWORK, Network
-from adapters.transport.proof import VenueClock
-from adapters.transport.trades import LastTrade
-from engine.clock import SECOND_NS, SystemClock
-from engine.errors import UsageError
-from engine.events import CandleRead, Event, FundingRead, InstrumentListed
-from engine.ports import Edge
-from engine.values import parse_interval
-from engine.venue import Listing, SessionContext, VenueClient, VenueTime
+from adapters.transport.rest import VenueNow
+from adapters.transport.setup import FeedSetup
+from engine.clock import SECOND_NS
+from engine.events import FundingRead, InstrumentListed
 
 __all__ = ["LighterClient"]
 
-_NS_PER_MS: Final = 1_000_000
-_HOUR_NS: Final = 3_600 * SECOND_NS
-
-HEARD_S: Final = 2.0
-"""How often the feed reports that every connection is alive: twice within the default age of a price."""
-
-LATE: Final = Fraction(3, 4)
-"""The part of the grace period after which the venue has sent every trade; the rest is left for a ping."""
+_NS_PER_MS = 1_000_000
 
 
-class _Clock(NamedTuple):
-    """The venue's clock, our clocks when it was asked and when the answer came, and how long that took."""
+class LighterClient(MarketClient[LighterInfo]):
+    """See `engine.venue.VenueClient`. A spot market has no funding."""
 
-    venue_ns: int
-    sent_ns: int
-    answered_ns: int
-    boot_ns: int
-    trip_ns: int
-
-
-class LighterClient(VenueClient):
-    """See `engine.venue.VenueClient`."""
+    name = "lighter"
+    rules = RULES
+    choose = "lighter lists many instruments; choose some with --instruments BTC,ETH"
+    stream_limits = FeedLimits(subscriptions_max=SUBSCRIPTIONS_MAX)
 
     def __init__(self, base_url: str, network: Network = NETWORK, *, readonly: bool = False) -> None:
-        super().__init__()
-        self._base_url = base_url
-        self._network = network
+        super().__init__(base_url, LIMITS, LighterInfo, network)
         self._readonly = readonly
-        self._loopback = is_loopback(base_url)
-        self._governor = Governor(LIMITS)
         self._markets: dict[str, int] = {}
-        # With the reading of our clock, and how exact it is; None: the clock is adopted.
-        self._venue_time: tuple[int, int, int] | None = None
-        self.health["limits"] = lambda: str(self._governor.budget())
 
-    async def listing(self, names: Sequence[str]) -> Listing:
-        """See `VenueClient.listing`. Only a sandbox lists all that it has."""
-        async with self._info() as info:
-            markets = await info.markets()
-            read = await _read_clock(info)
+    async def _list(self, info: LighterInfo, names: Sequence[str]) -> list[InstrumentListed]:
+        markets = await info.markets()
         self._markets = {market.symbol: market.market_id for market in markets}
-        if not names:
-            if not self._loopback:
-                raise UsageError("lighter lists many instruments; choose some with --instruments BTC,ETH")
-            names = tuple(self._markets)
-        if info.speed is None:
-            self._venue_time = read.venue_ns, read.boot_ns, read.trip_ns + SECOND_NS
-        else:
-            self._governor = Governor(LIMITS.at_speed(max(1.0, info.speed)))
-        time = VenueTime(read.venue_ns, read.sent_ns, read.answered_ns, info.speed)
-        return Listing(list_instruments(markets, names), time)
+        return list_instruments(markets, self._chosen(names, self._markets))
 
-    def feeds(self, context: SessionContext) -> Sequence[Edge]:
-        """See `VenueClient.feeds`."""
-        data, clock, intervals = context.config.data, context.clock, context.config.bars.intervals
-        info = self._info()
-        feed = LighterFeed(
-            base_url=self._base_url,
-            instruments=context.instruments,
-            markets=self._markets,
-            clock=clock,
-            jitter=context.jitter,
-            send=context.inputs.send,
-            offer=context.inputs.offer,
-            since_ns=clock.now_ns(),
-            last_seen={
-                number: LastTrade(venue_ns, tuple(int(one) for one in found))
-                for number, (venue_ns, found) in context.last.items()
-            },
-            info=info,
-            data=data,
-            intervals=intervals,
-            governor=self._governor,
-            limits=FeedLimits(
-                heard_s=HEARD_S,
-                window_ns=min(map(parse_interval, intervals)),
-                late_ns=int(context.config.bars.grace_ms * LATE) * _NS_PER_MS,
-                subscriptions_max=SUBSCRIPTIONS_MAX,
-            ),
-            venue_clock=VenueClock(clock, *(self._venue_time or ())),
-            tap=context.tap,
-            dial=self._network.dial(websocket_url(self._base_url)),
-            readonly=self._readonly,
-        )
-        self.health["feed"] = lambda: str(feed.health)
-        if "order_book" in data.channels:
+    async def _now(self, info: LighterInfo) -> VenueNow:
+        """See `MarketClient`. The venue shows whole seconds, a sandbox the exact time."""
+        venue_ns = await info.clock_ms() * _NS_PER_MS
+        return VenueNow(venue_ns, SECOND_NS if info.sandbox_speed is None else 0)
+
+    def _feed(self, setup: FeedSetup, info: LighterInfo) -> LighterFeed:
+        feed = LighterFeed(setup, info, self._markets, readonly=self._readonly)
+        if "order_book" in setup.data.channels:
             self.health["books"] = lambda: str(feed.books)
+        return feed
 
-        async def read_market() -> None:
-            # The supervisor runs the same feed again; it continues after what it has emitted.
-            async with info:
-                await feed.run()
+    def _intervals(self, intervals: Sequence[str]) -> Sequence[str]:
+        return venue_intervals(intervals)
 
-        edges = [Edge("lighter", read_market, note_jump=feed.note_jump)]
-        if data.backfill_minutes:
-            history = self._info()
-            read = partial(self._read_closed, history, context.instruments, intervals)
-            keeper = HistoryKeeper(read, clock, context.inputs.send, data.backfill_minutes)
-            self.health["history"] = lambda: str(keeper)
+    def _windows(self, info: LighterInfo) -> ReadWindows:
+        return partial(read_candles, info, self._markets)
 
-            async def keep_history() -> None:
-                async with history:
-                    await keeper.run()
-
-            edges.append(Edge("history", keep_history, gives_up=False))
-        return edges
-
-    async def warm_up(
-        self, instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int, now_ns: int
-    ) -> list[Event]:
-        """See `VenueClient.warm_up`."""
-        async with self._info() as info:
-            read = partial(read_candles, info, self._markets)
-            known = venue_intervals(intervals)
-            odd = self.unusable.append
-            return list(await last_closed(read, RULES, instruments, known, count, now_ns, odd))
-
-    async def candles(
-        self, listed: InstrumentListed, interval_ns: int, from_ns: int, to_ns: int
-    ) -> Sequence[CandleRead]:
-        """See `VenueClient.candles`. Reads all pages."""
-        async with self._info() as info:
-            return await read_candles(
-                info,
-                self._markets,
-                listed,
-                interval_ns,
-                from_ns,
-                to_ns,
-                purpose="history",
-                recv_ns=SystemClock().now_ns(),
-                priority=Priority.HISTORY,
-                odd=self.unusable.append,
-            )
-
-    async def funding_rates(
-        self, listed: InstrumentListed, from_ns: int, to_ns: int
-    ) -> Sequence[FundingRead]:
-        """See `VenueClient.funding_rates`. Reads all pages; a spot market has none."""
+    async def _rates(
+        self, info: LighterInfo, listed: InstrumentListed, from_ns: int, to_ns: int, recv_ns: int, odd: Odd
+    ) -> list[FundingRead]:
         if listed.kind == "spot":
             return []
-        async with self._info() as info:
-            now_ns = SystemClock().now_ns()
-            odd = self.unusable.append
-            return await read_rates(info, self._markets, listed, from_ns, to_ns, now_ns, odd)
-
-    async def _read_closed(
-        self,
-        info: LighterInfo,
-        instruments: Sequence[InstrumentListed],
-        intervals: Sequence[str],
-        since_ns: int,
-        now_ns: int,
-        odd: Odd,
-    ) -> list[CandleRead | FundingRead]:
-        """Return the candles that closed and the rates that were settled between two times."""
-        read = partial(read_candles, info, self._markets)
-        known = venue_intervals(intervals)
-        found: list[CandleRead | FundingRead] = [
-            *await closed_since(read, RULES, instruments, known, since_ns, now_ns, odd)
-        ]
-        for listed in instruments:
-            if listed.kind != "spot":
-                from_ns = since_ns // _HOUR_NS * _HOUR_NS
-                found += await read_rates(info, self._markets, listed, from_ns, now_ns, now_ns, odd)
-        return sorted(found, key=lambda one: (one.venue_ns, isinstance(one, FundingRead), one.instrument))
-
-    def _info(self) -> LighterInfo:
-        return LighterInfo(self._base_url, governor=self._governor, transport=self._network.http())
-
-
-async def _read_clock(info: LighterInfo) -> _Clock:
-    """Return the venue's clock."""
-    system = SystemClock()
-    sent_ns, began_ns = system.now_ns(), system.monotonic_ns()
-    venue_ms = await info.clock_ms()
-    answered_ns = system.monotonic_ns()
-    boot_ns = system.readings().boot_ns
-    return _Clock(venue_ms * _NS_PER_MS, sent_ns, answered_ns, boot_ns, answered_ns - began_ns)
+        return await read_rates(info, self._markets, listed, from_ns, to_ns, recv_ns, odd)

@@ -12,7 +12,7 @@ Books come as a snapshot and changes, each of which names the one before (`begin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +24,6 @@ from adapters.lighter.channels import (
 from adapters.lighter.decode import Decoder, Prints
 from adapters.lighter.history import read_candles
 from adapters.lighter.info import LighterInfo
-from adapters.lighter.limits import LIMITS
 from adapters.lighter.networks import websocket_url
 from adapters.lighter.probes import Probes, read_quote
 from adapters.lighter.wire import (
@@ -38,25 +37,20 @@ from adapters.lighter.wire import (
 )
 from adapters.transport.books import Books
 from adapters.transport.candles import CandleSource
-from adapters.transport.connection import Dial, Loss, dial_url
+from adapters.transport.connection import Loss
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapHost, GapTracker, Pieces
-from adapters.transport.governor import Governor
-from adapters.transport.health import FeedLimits
+from adapters.transport.gaps import Pieces
 from adapters.transport.latest import Reading
-from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import CHAINED, Snapshot
+from adapters.transport.setup import FeedSetup
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.synced import SyncedBook
-from adapters.transport.trades import MEMORY_MAX, LastTrade, TradeMemory
-from engine.config import DataConfig
+from adapters.transport.trades import MEMORY_MAX, TradeMemory
 from engine.errors import VenueProtocolError
-from engine.events import Event, InstrumentListed, LiquidationRead
-from engine.ports import Clock
+from engine.events import InstrumentListed, LiquidationRead
 from engine.values import parse_interval
-from engine.venue import Tap
 
 __all__ = ["LighterFeed"]
 
@@ -66,76 +60,30 @@ _CANDLES_KEPT: Final = 5_000
 
 
 class LighterFeed(Feed):
-    """A feed of `instruments` from the venue at `base_url`. See `Feed`.
+    """A feed of a session's markets. See `Feed`.
 
-    `markets` are the venue's numbers of the instruments, by name. `since_ns` is when the session started, in
-    the venue's time: a trade from before is never emitted, since a bar must not be built from part of its
-    trades. `last_seen` gives, by instrument number, the last trade in the journal: for these the limit is
-    that trade. `data` says what is read besides trades and quotes, and how it is watched; `intervals` are the
-    session's bars. `info` checks and repairs what a stream cannot. `tap` receives every message unchanged.
-    Raises UsageError for more instruments than the venue allows.
+    `markets` are the venue's numbers of the instruments, by name. `info` checks and repairs what a stream
+    cannot. `readonly` uses the address for regions that may only read.
     """
 
     TRADES = "trade"
     CANDLES = "candle"
 
     def __init__(
-        self,
-        *,
-        base_url: str,
-        instruments: Sequence[InstrumentListed],
-        markets: Mapping[str, int],
-        clock: Clock,
-        jitter: Callable[[], float],
-        send: Callable[[list[Event]], Awaitable[None]],
-        since_ns: int,
-        info: LighterInfo,
-        offer: Callable[[list[Event]], bool] | None = None,
-        last_seen: Mapping[int, LastTrade] | None = None,
-        limits: FeedLimits | None = None,
-        dial: Dial | None = None,
-        data: DataConfig | None = None,
-        intervals: Sequence[str] = (),
-        governor: Governor | None = None,
-        tap: Tap | None = None,
-        venue_clock: VenueClock | None = None,
-        readonly: bool = False,
+        self, setup: FeedSetup, info: LighterInfo, markets: Mapping[str, int], *, readonly: bool = False
     ) -> None:
-        data = data or DataConfig()
-        super().__init__(
-            name="lighter",
-            instruments=instruments,
-            clock=clock,
-            jitter=jitter,
-            send=send,
-            offer=offer,
-            limits=limits or FeedLimits(),
-            governor=governor or Governor(LIMITS),
-            venue_clock=venue_clock,
-        )
+        super().__init__("lighter", setup)
+        instruments = setup.instruments
         self._markets = {listed.name: markets[listed.name] for listed in instruments}
         self._names = {market: name for name, market in self._markets.items()}
         self._decoder = Decoder(instruments, self._names, self.health.dropped)  # of the stream
         self._answers = Decoder(instruments, self._names, self.health.dropped)  # of HTTP
         self.bound_times()
         self._info = info
-        url = websocket_url(base_url, readonly=readonly)
-        self._carry(data.channels, intervals, url, dial or dial_url(url), tap)
-        seen = last_seen or {}
-        self._trackers = {
-            listed.instrument: GapTracker(
-                self._context,
-                listed,
-                TradeMemory(self.health, since_ns, seen.get(listed.instrument)),
-                self._recent_trades,
-                GapHost(self.request_repair, self.report_print),
-                TradeMemory.overlaps,
-            )
-            for listed in instruments
-        }
+        self._carry(websocket_url(setup.base_url, readonly=readonly))
+        memories = self.track(self._recent_trades, TradeMemory.overlaps)
         self._liquidations = {
-            listed.instrument: _Liquidations(self._trackers[listed.instrument].memory.last_ns)
-            for listed in instruments
+            listed.instrument: _Liquidations(memories[listed.name].last_ns) for listed in instruments
         }
         self.books = Books(
             self._context,
@@ -145,14 +93,13 @@ class LighterFeed(Feed):
             self.take_reading,
             self._damages.note,
         )
-        if "order_book" in data.channels:
+        if "order_book" in setup.data.channels:
             self._watchers.append(self.books.run)
-        memories = {listed.name: self._trackers[listed.instrument].memory for listed in instruments}
         by_market = {self._markets[listed.name]: listed for listed in instruments}
-        self._probes = Probes(info, self._answers, clock.now_ns, self._latest, memories, by_market)
-        intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
+        self._probes = Probes(info, self._answers, setup.clock.now_ns, self._latest, memories, by_market)
+        intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info, self._markets), intervals_ns, _CANDLES_KEPT)
-        self.watch(source, data, since_ns, self._poll_quote)
+        self.watch(source, self._poll_quote)
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
         """See `Feed.receive`."""
@@ -265,32 +212,14 @@ class LighterFeed(Feed):
             self.take_reading(reading)
         return reading is not None
 
-    def _carry(
-        self, channels: Sequence[str], intervals: Sequence[str], url: str, dial: Dial, tap: Tap | None
-    ) -> None:
+    def _carry(self, url: str) -> None:
         """Distribute the subscriptions over as few connections as the limits allow."""
-        protocol = MarketProtocol(self._names)
+        setup, protocol = self._setup, MarketProtocol(self._names)
         shares = share_out(
-            self._instruments, self._markets, channels, intervals, self._limits.subscriptions_max
+            *(setup.instruments, self._markets, setup.data.channels, setup.intervals),
+            self._limits.subscriptions_max,
         )
-        self.carry(
-            [
-                Stream(
-                    self._context,
-                    self,
-                    protocol,
-                    own,
-                    url,
-                    dial,
-                    instruments=carried,
-                    tap=tap,
-                    partial=self,
-                    venue_now_ns=self._venue_clock.now_ns,
-                    on_answer=self._proofs.note_answer,
-                )
-                for carried, own in shares
-            ]
-        )
+        self.carry([self.stream(url, protocol, own, carried) for carried, own in shares])
 
     async def _ask_book(self, listed: InstrumentListed) -> Snapshot | None:
         """Subscribe to a book again, which sends it whole."""

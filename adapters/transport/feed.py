@@ -31,20 +31,19 @@ from adapters.transport.candles import CandleSource, PushedCandles
 from adapters.transport.connection import Loss
 from adapters.transport.context import FeedContext
 from adapters.transport.damage import Damages
-from adapters.transport.gaps import GapTracker, Pieces
-from adapters.transport.governor import Governor
-from adapters.transport.health import FeedHealth, FeedLimits
+from adapters.transport.gaps import GapHost, GapTracker, Pieces, Proof, RecentTrades
+from adapters.transport.health import FeedHealth
 from adapters.transport.latest import Latest, Reading
 from adapters.transport.polling import Polling
 from adapters.transport.proof import AHEAD_S, Proofs, VenueClock
-from adapters.transport.protocol import Damage, Subscription
+from adapters.transport.protocol import Damage, StreamProtocol, Subscription
 from adapters.transport.repair import Checks, Repairs
+from adapters.transport.setup import FeedSetup
 from adapters.transport.silence import Key, Probe, Silences
 from adapters.transport.stream import Stream
-from engine.config import DataConfig
+from adapters.transport.trades import TradeMemory
 from engine.errors import UsageError
 from engine.events import CandleRead, ClockJumped, Event, FeedDown, FeedGap, FeedUp, InstrumentListed
-from engine.ports import Clock
 
 __all__ = ["Feed"]
 
@@ -58,10 +57,7 @@ _SETTLE_EVERY_S = 0.5
 class Feed(ABC):
     """Base of a venue's feed of `instruments` (at least one).
 
-    `send` takes a batch of events and may wait (backpressure). `offer`, if given, takes a batch without
-    waiting or returns False; it avoids a task switch when the queue is empty. `jitter` returns 0 to 1.
-    `governor` counts this address's limits, shared with the venue's HTTP client and gateway. `venue_clock`
-    is the venue's time, by default the engine's.
+    `name` is the feed's own in its events; the rest is in `FeedSetup`.
 
     `TRADES` and `CANDLES` are the venue's names of these channels.
     """
@@ -69,30 +65,20 @@ class Feed(ABC):
     TRADES: ClassVar[str] = "trades"
     CANDLES: ClassVar[str] = "candle"
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        instruments: Sequence[InstrumentListed],
-        clock: Clock,
-        jitter: Callable[[], float],
-        send: Callable[[list[Event]], Awaitable[None]],
-        offer: Callable[[list[Event]], bool] | None,
-        limits: FeedLimits,
-        governor: Governor,
-        venue_clock: VenueClock | None = None,
-    ) -> None:
-        assert instruments, "a feed without instruments would never be confirmed"
+    def __init__(self, name: str, setup: FeedSetup) -> None:
+        assert setup.instruments, "a feed without instruments would never be confirmed"
+        clock, limits, governor = setup.clock, setup.limits, setup.governor
+        self._setup = setup
         self.governor = governor
         self.health = FeedHealth()
         self._name = name
-        self._instruments = instruments
+        self._instruments = setup.instruments
         self._clock = clock
-        self._send = send
-        self._offer = offer
+        self._send = setup.send
+        self._offer = setup.offer
         self._limits = limits
         self._context = context = FeedContext(
-            clock, jitter, limits, self.health, governor, name, self._emit, self.catch_up
+            clock, setup.jitter, limits, self.health, governor, name, self._emit, self.catch_up
         )
         self._delivering = False
         # Filled by decoding, emptied by `_deliver`; at most pending_max and one frame's events.
@@ -107,8 +93,8 @@ class Feed(ABC):
         self._candles = PushedCandles(lambda end_ns: context.seconds_since(end_ns) >= limits.grace_s)
         self._silences = Silences(context, self._renew, self.TRADES)
         self._damages = Damages(context)
-        self._named = {listed.name: listed for listed in instruments}
-        self._venue_clock = venue_clock or VenueClock(clock)
+        self._named = {listed.name: listed for listed in setup.instruments}
+        self._venue_clock = setup.venue_clock or VenueClock(clock)
         self._proofs = Proofs(context, self._venue_clock, self._streams, self._is_held, lambda: self.behind)
         self.ahead_ns = 0  # see `bound_times`
         # Started with the streams; more of them if the venue has an HTTP API.
@@ -141,6 +127,40 @@ class Feed(ABC):
         """Return the probe of each confirmed subscription of a stream that has one."""
         return ()
 
+    def track(
+        self, recent: RecentTrades | None, proof: Proof, tracker: type[GapTracker] = GapTracker
+    ) -> dict[str, TradeMemory]:
+        """Watch the trades of every instrument for gaps, and return what is remembered of each, by its name.
+
+        `recent` reads missed trades, `proof` returns whether trades join the known ones.
+        """
+        since_ns, seen = self._setup.since_ns, self._setup.last_seen
+        for listed in self._instruments:
+            memory = TradeMemory(self.health, since_ns, seen.get(listed.instrument))
+            host = GapHost(self.request_repair, self.report_print)
+            self._trackers[listed.instrument] = tracker(self._context, listed, memory, recent, host, proof)
+        return {listed.name: self._trackers[listed.instrument].memory for listed in self._instruments}
+
+    def stream(
+        self,
+        url: str | Callable[[], str],
+        protocol: StreamProtocol,
+        subscriptions: Sequence[Subscription],
+        instruments: Sequence[InstrumentListed],
+        merge: Callable[[list[str]], list[str]] | None = None,
+    ) -> Stream:
+        """Return a stream of market data for `carry`, at an address or at one made for each connection."""
+        return Stream(
+            *(self._context, self, protocol, subscriptions, url),
+            self._setup.dials(url if isinstance(url, str) else url()),
+            instruments=tuple(instruments),
+            tap=self._setup.tap,
+            partial=self,
+            venue_now_ns=self._venue_clock.now_ns,
+            on_answer=self._proofs.note_answer,
+            merge=merge,
+        )
+
     def carry(self, streams: Sequence[Stream]) -> None:
         """Add the streams of this feed. Raises UsageError for more subscriptions than the venue allows."""
         asked = sum(len(one.subscriptions) for one in streams)
@@ -154,16 +174,16 @@ class Feed(ABC):
     def watch(
         self,
         source: CandleSource,
-        data: DataConfig,
-        since_ns: int,
         poll_quote: Callable[[InstrumentListed], Awaitable[None]],
     ) -> None:
         """Start the probes, repairs, comparisons and polls with the streams. `poll_quote` emits a quote."""
-        context = self._context
+        context, data = self._context, self._setup.data
         self._repairs = Repairs(context, source, self._instruments)
         self._watchers += [self._silences.run, self._repairs.run]
         if data.check_minutes and source.intervals_ns:
-            checks = Checks(context, source, self._instruments, data.check_minutes * 60.0, since_ns)
+            checks = Checks(
+                context, source, self._instruments, data.check_minutes * 60.0, self._setup.since_ns
+            )
             self._watchers.append(checks.run)
         if data.poll_after_s:
             self._polling = Polling(
