@@ -33,8 +33,19 @@ STORES: Final = {
 }
 """The kinds of this project: module:attribute by name."""
 
-SCHEMES: Final = {"postgresql": "postgres", "postgres": "postgres"}
-"""The kinds of stores by the schemes of their addresses, for commands that take an address."""
+SCHEMES: Final = {
+    "postgresql": ("postgres", "url"),
+    "postgres": ("postgres", "url"),
+    "http": ("questdb", "url"),
+    "https": ("questdb", "url"),
+    "redis": ("redis", "url"),
+    "rediss": ("redis", "url"),
+    "parquet": ("parquet", "path"),
+}
+"""The kinds of stores by the schemes of their addresses, for commands that take an address.
+
+The second is the key of the section that takes it: the whole as `url`, what follows the scheme as `path`.
+"""
 
 _KINDS: Final = Plugins("kind of store", STORES, ENTRY_POINTS)
 
@@ -77,11 +88,12 @@ def make_store(section: Mapping[str, object], root: Path) -> Store:
 
 
 def store_at(url: str, root: Path) -> Store:
-    """Return the store at an address such as postgresql://HOST/NAME. Raises ConfigError."""
-    scheme, found, _ = url.partition("://")
-    if not found or scheme not in SCHEMES:
+    """Return the store at an address, postgresql://HOST/NAME or parquet://FOLDER. Raises ConfigError."""
+    scheme, _, path = url.partition("://")
+    if not path or scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise ConfigError(
             f"a store's address begins with {known}, or is a name of the configuration's [[stores]]"
         )
-    return make_store({"kind": SCHEMES[scheme], "url": url}, root)
+    kind, key = SCHEMES[scheme]
+    return make_store({"kind": kind, key: path if key == "path" else url}, root)

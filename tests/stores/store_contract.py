@@ -39,7 +39,9 @@ from engine.events import (
 from engine.events.codec import Record
 from engine.journal import Frame
 from engine.stores.catchup import catch_up, rebuild
+from engine.stores.checking import Checkable
 from engine.stores.errors import RowFailed, StoreForeign, StoreOutOfStep, StoreUnavailable
+from engine.stores.rows.tables import TABLES
 from engine.stores.store import Cursor, Store
 from engine.stores.writer import StoreWriter
 from tests.profiles import examples
@@ -344,6 +346,12 @@ class StoreContract(ABC):
             assert self.make(tmp_path).witness() is None
             writer.apply(a_day(), seq=22, digest=digest_at(22))
             assert self.make(tmp_path).witness() == Cursor(JOURNAL_ID, 22, digest_at(22))
+
+
+def content_of(store: Checkable) -> Content:
+    """Return (table, row) of everything that a store shows."""
+    with store.snapshot() as found:
+        return [(table, row) for table in TABLES if table in found.tables for row in found.rows(table)]
 
 
 def killed_process(step: int, work: Callable[[], None], *modules: str) -> bool:

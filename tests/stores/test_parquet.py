@@ -28,16 +28,11 @@ from engine.stores.writer import StoreWriter
 from tests.profiles import pick
 
 from .record_streams import BTC, JOURNAL_ID, T, apply_all, digest_at
-from .store_contract import Content, StoreContract, a_day, bar, killed_process
+from .store_contract import Content, StoreContract, a_day, bar, content_of, killed_process
 
 NEVER_CHANGED = tuple(table for table, shape in TABLES.items() if shape.pk == "seq")
 MODULES = tuple(f"engine.stores.parquet.{name}" for name in ("store", "state", "parts"))
 DECIMALS = 12  # the drawn amounts need more digits before the point than markets do
-
-
-def by_key(store: ParquetStore) -> Content:
-    found = list(store.dump())
-    return sorted(found, key=lambda one: (one[0], [str(one[1][key]) for key in TABLES[one[0]].key]))
 
 
 class TestParquet(StoreContract):
@@ -54,7 +49,7 @@ class TestParquet(StoreContract):
         with store.transaction():
             pass
         store.close()
-        return by_key(store)
+        return content_of(store)
 
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
         return killed_process(1 + (step - 1) * pick(37, deep=1), work, *MODULES)
@@ -147,7 +142,7 @@ def test_a_correction_replaces_the_bar_in_the_file_that_has_it(
             apply(writer, [bar(seq, seq, 100)])
         apply(writer, [bar(42, 5, 250, revision=1)])
         apply(writer, [bar(43, 5, 999)])  # an older revision is not the bar
-    rows = [row for name, row in ParquetStore(tmp_path).dump() if name == "bars"]
+    rows = [row for name, row in content_of(ParquetStore(tmp_path)) if name == "bars"]
     assert len(rows) == 40
     assert [(row["seq"], row["close"]) for row in rows if row["revision"]] == [(42, Decimal("2.50"))]
     assert len({row["start_ns"] for row in rows}) == 40
@@ -188,7 +183,7 @@ def test_rows_wait_for_a_file_and_survive_a_kill_while_they_do(tmp_path: Path) -
         assert again.seq == 31
         apply(again, trades(32, 1))
     for folder in (tmp_path, place):
-        seqs = [row["seq"] for name, row in ParquetStore(folder).dump() if name == "trades"]
+        seqs = [row["seq"] for name, row in content_of(ParquetStore(folder)) if name == "trades"]
         assert seqs == list(range(2, 32 + (folder == place)))
 
 
@@ -216,7 +211,7 @@ def test_files_that_are_gone_or_not_whole_are_reported(tmp_path: Path) -> None:
 def test_other_tables_are_rebuilt_and_other_files_never_touched(tmp_path: Path) -> None:
     with opened(tmp_path, tables=["trades", "fills"]) as writer:
         apply_all(writer, a_day())
-    assert {name for name, _ in ParquetStore(tmp_path).dump()} == {"fills", "instruments", "orders"}
+    assert {name for name, _ in content_of(ParquetStore(tmp_path))} == {"fills", "instruments", "orders"}
     for options in ({"tables": ["trades"]}, {"tables": ["trades", "fills"], "decimals": 9}):
         with pytest.raises(StoreOutOfStep, match="other tables or columns"), opened(tmp_path, **options):
             pass
@@ -242,7 +237,7 @@ def test_a_rebuild_that_is_cut_off_is_done_again(tmp_path: Path, monkeypatch: py
 
     with opened(tmp_path) as writer:
         apply_all(writer, day)
-    expected = by_key(ParquetStore(tmp_path))
+    expected = content_of(ParquetStore(tmp_path))
     rename, left = Path.rename, [3]
 
     def cut(self: Path, target: Path) -> Path:
@@ -259,7 +254,7 @@ def test_a_rebuild_that_is_cut_off_is_done_again(tmp_path: Path, monkeypatch: py
     with pytest.raises(StoreOutOfStep, match="not complete"), opened(tmp_path):
         pass
     assert ParquetStore(tmp_path).rebuild(fill) == 22
-    assert by_key(ParquetStore(tmp_path)) == expected
+    assert content_of(ParquetStore(tmp_path)) == expected
     assert not list(tmp_path.glob(".rebuilding"))
 
 

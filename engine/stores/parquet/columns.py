@@ -21,6 +21,8 @@ __all__ = ["DIGITS", "arrow_table", "exact_number", "rows_in", "schema_of"]
 DIGITS: Final = 38
 """Digits of a decimal; the most that DuckDB, Polars and pandas read."""
 _LIMIT: Final = power_of_ten(DIGITS)
+_ROWS: Final = 1_024
+"""Rows that are plain values at a time."""
 _INSTANT: Final = pa.timestamp("ns", tz="UTC")
 
 
@@ -67,10 +69,11 @@ def rows_in(shape: TableShape, table: pa.Table) -> Iterator[Row]:
     for name in shape.times:
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table.column(name).cast(pa.int64()))
-    for row in table.to_pylist():
-        for name in shape.times:
-            row[name] = None if row[name] is None else iso_text(row[name])
-        yield row
+    for batch in table.to_batches(max_chunksize=_ROWS):
+        for row in batch.to_pylist():
+            for name in shape.times:
+                row[name] = None if row[name] is None else iso_text(row[name])
+            yield row
 
 
 def _type_of(shape: TableShape, name: str, decimals: int) -> pa.DataType:

@@ -20,7 +20,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,12 +44,12 @@ from engine.stores.store import Cursor, Row, Rows, Store
 
 try:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 except ModuleNotFoundError:
     raise UsageError("a store of kind 'parquet' needs pyarrow: pip install retape[parquet]") from None
 
-from engine.stores.parquet.columns import arrow_table, exact_number, rows_in, schema_of
+from engine.stores.parquet.columns import arrow_table, exact_number, schema_of
 from engine.stores.parquet.parts import part_path, parts_in, read_part, replace_part, replaced_rows
+from engine.stores.parquet.reading import INTERNAL, ParquetSnapshot, snapshot_of
 from engine.stores.parquet.state import Place, State, read_cursor
 
 __all__ = ["PARQUET", "ParquetSettings", "ParquetStore"]
@@ -62,8 +62,6 @@ FLUSH_S: Final = 10.0
 """How long rows wait."""
 BUSY_S: Final = 5.0
 _STATE: Final = ".state.db"
-_INTERNAL: Final = frozenset({"cursor", "order_sums", "open_trips"})
-"""Tables that only later rows need: they have no files."""
 _WITHOUT_DAYS: Final = frozenset({"instruments", "positions", "quotes", "sessions"})
 _KEPT: Final = frozenset({"instruments", "orders", "order_sums", "open_trips", "sessions"})
 _DAYS: Final = ("start_ns", "time_ns", "at_ns", "exited_ns", "submitted_ns", "updated_ns")
@@ -92,7 +90,7 @@ class ParquetStore:
         self._decimals = decimals
         self._flush_s = flush_s
         self._busy_s = busy_s
-        self._shown = self.tables - _INTERNAL
+        self._shown = self.tables - INTERNAL
         self._schemas = {name: schema_of(TABLES[name], decimals) for name in self._shown}
         self._state: State | None = None
         self._inode: tuple[int, int] | None = None
@@ -197,13 +195,11 @@ class ParquetStore:
         finally:
             lock.release()
 
-    def dump(self) -> Iterator[tuple[str, Row]]:
-        """Yield (table, row) of what the files hold, part by part. For comparisons."""
-        with self._errors(), suppress(FileNotFoundError):
-            for path in parts_in(self.folder, self._shown):
-                table = path.relative_to(self.folder).parts[0]
-                for row in rows_in(TABLES[table], pq.ParquetFile(path).read()):
-                    yield table, row
+    @contextmanager
+    def snapshot(self) -> Iterator[ParquetSnapshot]:
+        """See `engine.stores.checking.Checkable`."""
+        with self._errors(), snapshot_of(self.folder, _STATE, self._busy_s, self.place) as found:
+            yield found
 
     # Files.
 
@@ -395,7 +391,7 @@ class ParquetStore:
                 old.close()
         else:
             State(path, self._busy_s).close()
-        for name in sorted(frozenset(TABLES) - _INTERNAL):
+        for name in sorted(frozenset(TABLES) - INTERNAL):
             if (self.folder / name).is_dir() and any(parts_in(self.folder, frozenset({name}))):
                 (self.folder / name).rename(fresh / f"old {name}")
             if (fresh / name).is_dir():

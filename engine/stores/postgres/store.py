@@ -72,10 +72,13 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PostgresSnapshot:
     """The state of the store at one moment (`engine.stores.checking.Snapshot`)."""
 
+    ahead = False
+
     def __init__(
         self, conn: Connection, layout: Layout, state: State | None, retention: dict[str, int]
     ) -> None:
         self.cursor = None if state is None else state.cursor
+        self.tables = frozenset(layout.tables)
         self._conn = conn
         self._layout = layout
         newest_ns = 0 if state is None else state.newest_ns
@@ -85,10 +88,12 @@ class PostgresSnapshot:
         """See `Snapshot`."""
         return (row for _, row in dumped(self._conn, self._layout, [table]))
 
-    def keeps(self, table: str, row: Row) -> bool:
+    def held(self, table: str, rows: Iterator[Row]) -> Iterator[Row]:
         """See `Snapshot`."""
+        if table not in self._kept:
+            return rows
         shape = TABLES[table]
-        return table not in self._kept or row[shape.times[shape.time]] >= self._kept[table]
+        return (row for row in rows if row[shape.times[shape.time]] >= self._kept[table])
 
 
 class PostgresStore:

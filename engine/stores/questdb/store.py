@@ -29,11 +29,12 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from engine.errors import ConfigError, NumberError
+from engine.errors import ConfigError, NumberError, UsageError
 from engine.stores.errors import StoreForeign, StoreOutdated, StoreOutOfStep, StoreUnavailable, first_line
 from engine.stores.kinds import StoreKind
 from engine.stores.lock import WriterLock
 from engine.stores.questdb.lines import decimal_text, line
+from engine.stores.questdb.reading import QuestdbSnapshot
 from engine.stores.questdb.schema import (
     INTERVALS,
     SHOWN,
@@ -106,15 +107,7 @@ class QuestdbStore:
     def instruments(self) -> Iterable[Row]:
         """See `Store`."""
         client = self._opened()
-        cursor = self._read_cursor(client)
-        if cursor is None:
-            return []
-        where = f"where since <= {cursor.seq} order by instrument_id, since"
-        newest = {
-            row["instrument_id"]: row
-            for row in self._rows(client, "instruments", TABLES["instruments"].columns, where)
-        }
-        return newest.values()
+        return self._listed(client, self._read_cursor(client))
 
     def row(self, table: str, key: str) -> Row | None:
         """See `RowSource`. Always None: no row here depends on an earlier one."""
@@ -177,18 +170,38 @@ class QuestdbStore:
         if lock is not None:
             lock.release()
 
-    def dump(self) -> Iterator[tuple[str, Row]]:
-        """Yield (table, row) of everything that is stored, by table, time and key."""
+    @contextmanager
+    def snapshot(self) -> Iterator[QuestdbSnapshot]:
+        """See `engine.stores.checking.Checkable`."""
         with self._errors(), self._connect() as client:
-            present = self._present(client)
-            for name in sorted(self._shown):
-                if f"{self._prefix}{name}" in present:
-                    shape = TABLES[name]
-                    order = f"order by {', '.join((TIME_NS[name], *shape.key))}"
-                    for row in self._rows(client, name, shape.columns, order):
-                        yield name, row
+            cursor = self._read_cursor(client)
+            there = self._present(client)
+            names = {name: f"{self._prefix}{name}" for name in self._shown}
+            yield QuestdbSnapshot(
+                lambda sql: self._exec(client, sql),
+                cursor,
+                self._listed(client, cursor),
+                {name: full for name, full in names.items() if full in there},
+                self._kept_ns,
+            )
+
+    def query(self, sql: str) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+        """Return the columns and the rows of a query; it cannot change anything. Raises UsageError."""
+        sql = sql.strip().rstrip(";")
+        with self._errors(), self._connect() as client:
+            self._ask(client, f"select * from (\n{sql}\n) limit 0")  # only a query can stand in brackets
+            found = self._ask(client, sql)
+        return [column["name"] for column in found["columns"]], map(tuple, found["dataset"])
 
     # The server.
+
+    def _listed(self, client: httpx.Client, cursor: Cursor | None) -> list[Row]:
+        """Return the instruments as they were at a cursor."""
+        if cursor is None:
+            return []
+        where = f"where since <= {cursor.seq} order by instrument_id, since"
+        found = self._rows(client, "instruments", TABLES["instruments"].columns, where)
+        return list({row["instrument_id"]: row for row in found}.values())
 
     def _newest(self, client: httpx.Client, name: str, new: list[Row]) -> list[Row]:
         """Return the rows that are not older than the one of their key, in this batch or stored."""
@@ -293,6 +306,14 @@ class QuestdbStore:
         found = msgspec.json.decode(answer.content)
         names = [column["name"] for column in found.get("columns", ())]
         return [dict(zip(names, row, strict=True)) for row in found.get("dataset", ())]
+
+    def _ask(self, client: httpx.Client, sql: str) -> dict[str, Any]:
+        """Return the answer to what a user asks."""
+        answer = client.get("/exec", params={"query": sql})
+        if answer.status_code == 400:
+            raise UsageError(f"{self.place}: {_message(answer)}")
+        self._check(answer)
+        return msgspec.json.decode(answer.content, type=dict[str, Any])
 
     def _check(self, answer: httpx.Response) -> None:
         if answer.status_code >= 300:

@@ -24,7 +24,7 @@ import msgspec
 from engine.stores.rows.tables import TABLES
 from engine.stores.store import Row, Rows
 
-__all__ = ["TABLES_HELD", "Entries", "entries_of"]
+__all__ = ["HASHES", "STREAMS", "TABLES_HELD", "Entries", "entries_of"]
 
 
 class _Hash(msgspec.Struct, frozen=True):
@@ -34,6 +34,14 @@ class _Hash(msgspec.Struct, frozen=True):
     key: tuple[str, ...]
     rank: tuple[str, ...] = ("seq",)
 
+    def key_of(self, row: Row) -> str:
+        """Return the key of a row, without the prefix."""
+        return _key(self.name, self.key, row)
+
+    def rank_of(self, row: Row) -> str:
+        """Return the rank of a row."""
+        return "".join(f"{row[column]:0{_DIGITS}}" for column in self.rank)
+
 
 class _Stream(msgspec.Struct, frozen=True):
     """How rows of a table become entries of streams."""
@@ -41,9 +49,13 @@ class _Stream(msgspec.Struct, frozen=True):
     name: str
     key: tuple[str, ...] = ()
 
+    def key_of(self, row: Row) -> str:
+        """Return the key of a row's stream, without the prefix."""
+        return _key(self.name, self.key, row)
+
 
 _MARKET: Final = ("venue", "instrument")
-_HASHES: Final = {
+HASHES: Final = {
     "trades": _Hash("price", _MARKET),
     "quotes": _Hash("quote", _MARKET),
     "bars": _Hash("bar", (*_MARKET, "interval"), ("start_ns", "revision", "seq")),
@@ -52,9 +64,9 @@ _HASHES: Final = {
     "positions": _Hash("position", ("strategy", *_MARKET)),
     "equity": _Hash("equity", ()),
 }
-_STREAMS: Final = {"bars": _Stream("bars", (*_MARKET, "interval")), "signals": _Stream("signals")}
+STREAMS: Final = {"bars": _Stream("bars", (*_MARKET, "interval")), "signals": _Stream("signals")}
 
-TABLES_HELD: Final = frozenset({"instruments", *_HASHES})
+TABLES_HELD: Final = frozenset({"instruments", *HASHES})
 """The tables whose rows are used."""
 
 _DIGITS: Final = 20
@@ -72,23 +84,22 @@ def entries_of(rows: Rows, length: int) -> Entries:
     """Return what the rows of a batch become. Of a stream only the last `length` entries are kept."""
     entries = Entries()
     for table, row in _all_rows(rows):
-        shape = _HASHES[table]
-        rank = "".join(f"{row[column]:0{_DIGITS}}" for column in shape.rank)
-        key = _key(shape.name, shape.key, row)
+        shape = HASHES[table]
+        rank, key = shape.rank_of(row), shape.key_of(row)
         before = entries.hashes.get(key)
         fields = [text for name, value in row.items() if value is not None for text in (name, _text(value))]
         if before is None or before[0] <= rank:
             entries.hashes[key] = (rank, fields)
-        stream = _STREAMS.get(table)
+        stream = STREAMS.get(table)
         if stream is not None:
-            entries.streams.setdefault(_key(stream.name, stream.key, row), []).append((row["seq"], fields))
+            entries.streams.setdefault(stream.key_of(row), []).append((row["seq"], fields))
     for key, added in entries.streams.items():
         entries.streams[key] = added[-length:]
     return entries
 
 
 def _all_rows(rows: Rows) -> Iterable[tuple[str, Row]]:
-    for table in _HASHES:
+    for table in HASHES:
         columns = tuple(TABLES[table].columns)
         appended: Sequence[tuple[object, ...]] = rows.appended.get(table, ())
         if table == "trades":  # only the newest of each instrument counts

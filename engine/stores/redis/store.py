@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -29,6 +29,7 @@ from engine.errors import ConfigError, UsageError
 from engine.stores.errors import StoreForeign, StoreOutdated, StoreUnavailable, first_line
 from engine.stores.kinds import StoreKind
 from engine.stores.redis.entries import TABLES_HELD, Entries, entries_of
+from engine.stores.redis.reading import RedisSnapshot
 from engine.stores.rows.tables import SCHEMA_VERSION
 from engine.stores.rows.units import as_text
 from engine.stores.settings import Address
@@ -178,22 +179,20 @@ class RedisStore:
             finally:
                 client.close()
 
-    def dump(self) -> Iterator[tuple[str, Row]]:
-        """Yield (key, row) of every hash, and of every entry of a stream by rising seq, in order of keys."""
-        with self._errors():
-            client = self._connect("")
-            try:
-                for key in sorted(client.scan_iter(f"{_glob(self._prefix)}:*", count=1_000)):
-                    name = key.decode().removeprefix(f"{self._prefix}:")
-                    if name in ("cursor", "writer"):
-                        continue
-                    if client.type(key) == b"hash":
-                        yield name, _decoded(client.hgetall(key))
-                    else:
-                        for number, fields in client.xrange(key):
-                            yield name, {"id": number.decode(), **_decoded(fields)}
-            finally:
-                client.close()
+    @contextmanager
+    def snapshot(self) -> Iterator[RedisSnapshot]:
+        """See `engine.stores.checking.Checkable`. The cursor is read first; newer rows are known by it."""
+        with self._errors(), closing(self._connect("")) as client:
+            cursor = self._read_cursor(client)
+            instruments = client.hget(self._key("cursor"), "instruments")
+            found = RedisSnapshot(cursor, instruments, length=self._length, expires=self._expire_s > 0)
+            for key in client.scan_iter(f"{_glob(self._prefix)}:*", count=1_000):
+                name = key.decode().removeprefix(f"{self._prefix}:")
+                if found.is_hash(name):
+                    found.add_hash(name, _decoded(client.hgetall(key)))
+                elif found.is_stream(name):
+                    found.add_stream(name, [_decoded(fields) for _, fields in client.xrange(key)])
+        yield found
 
     def _commands(self, entries: Entries) -> Iterator[list[object]]:
         for key, (rank, fields) in entries.hashes.items():

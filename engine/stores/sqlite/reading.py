@@ -72,6 +72,8 @@ def dump_rows(
 ) -> Generator[tuple[str, Row], None, None]:
     """Yield (table, row) of every row, table by table, each by its primary key: equal rows, equal dumps.
 
+    Exact numbers that are texts are ordered as numbers.
+
     Reads one consistent state. Raises StoreUnavailable.
     """
     path = Path(path)
@@ -80,7 +82,10 @@ def dump_rows(
             conn.execute("BEGIN")
             for table in tables:
                 shape = TABLES[table]
-                key = ", ".join(quoted(column) for column in shape.key)
+                key = ", ".join(
+                    f"cast({quoted(one)} as real)" if shape.columns[one] is float else quoted(one)
+                    for one in shape.key
+                )
                 for row in conn.execute(f"select * from {quoted(table)} order by {key}"):
                     yield table, dict(zip(shape.columns, row, strict=True))
     except sqlite3.Error as error:

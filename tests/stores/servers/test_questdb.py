@@ -41,7 +41,7 @@ from tests.stores.record_streams import (
 )
 from tests.stores.servers.questdb import Questdb
 from tests.stores.servers.running import ROOT
-from tests.stores.store_contract import Content, StoreContract, a_day, bar, killed_process
+from tests.stores.store_contract import Content, StoreContract, a_day, bar, content_of, killed_process
 
 SAMPLE = ROOT / "journal" / "2024-12-05"
 MODULES = ("engine.stores.questdb.store",)
@@ -107,7 +107,7 @@ class TestQuestdb(StoreContract):
         return QuestdbStore(self.server.url(), prefix=name, tables=self.tables, decimals=DECIMALS)
 
     def content(self, place: Path) -> Content:
-        return list(self._store(place).dump())
+        return content_of(self._store(place))
 
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
         return killed_process(1 + (step - 1) * pick(19, deep=1), work, *MODULES)
@@ -243,7 +243,7 @@ def test_engine_and_server_that_are_killed_in_any_order_leave_each_row_once(
     follow(len(frames))
     with StoreWriter(made("whole_"), JOURNAL_ID) as writer:
         catch_up(writer, frames)
-    assert list(made().dump()) == list(made("whole_").dump())
+    assert content_of(made()) == content_of(made("whole_"))
     assert ask(server, "select count(), count_distinct(seq) from killed_trades") == [[200, 200]]
 
 
@@ -281,7 +281,7 @@ def test_rows_of_every_table_are_accepted_and_expire_by_table(questdb: Questdb) 
     ttls = ask(questdb, "select table_name, ttlValue, ttlUnit from tables() where ttlValue > 0")
     mine = sorted(row for row in ttls if row[0].startswith("all_"))
     assert mine == [["all_ohlcv_1m", 90, "DAY"], ["all_trades", 30, "DAY"]]
-    assert {name for name, _ in store.dump()} >= {"bars", "trades", "equity", "position_changes"}
+    assert {name for name, _ in content_of(store)} >= {"bars", "trades", "equity", "position_changes"}
     assert {row[0] for row in ask(questdb, "select table_name from tables()")} >= {
         f"all_{one}" for one in SHOWN
     }
