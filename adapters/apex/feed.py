@@ -74,7 +74,7 @@ class ApexFeed(Feed):
         self.bound_times()
         self._info = info
         self._carry()
-        memories = self.track(self._recent_trades, TradeMemory.overlaps)
+        self.track(self._recent_trades, TradeMemory.overlaps)
         self.books = Books(
             self._context,
             BOOK,
@@ -94,7 +94,7 @@ class ApexFeed(Feed):
         if self._shows_books:
             self._watchers.append(self._emit_late_books)
         by_symbol = {symbol_of(listed.name): listed for listed in instruments}
-        self._probes = Probes(info, self._answers, setup.clock.now_ns, self._latest, memories, by_symbol)
+        self._probes = Probes(info, self._answers, self.probe_parts(), by_symbol)
         intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info), intervals_ns, _CANDLES_KEPT)
         self.watch(source, self._poll_quote)

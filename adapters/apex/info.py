@@ -26,7 +26,8 @@ from adapters.apex.info_wire import (
 )
 from adapters.apex.limits import LIMITS
 from adapters.apex.networks import MAINNET_URL, check_base_url
-from adapters.apex.wire import ROWS_MAX, WireKline, WireTrade, decode_body, ns_of
+from adapters.apex.wire import ROWS_MAX, WireKline, WireTrade, ns_of
+from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.rest import RestClient, readable, readable_or_none
 from adapters.transport.text import clip

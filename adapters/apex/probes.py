@@ -7,7 +7,7 @@ prices only. Statistics have no probe. Made by `feed.py`, called by `adapters/tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from adapters.apex.channels import BOOK, TRADES, symbol_of
@@ -15,9 +15,8 @@ from adapters.apex.decode import Decoder
 from adapters.apex.info import ApexInfo
 from adapters.apex.rules import INTERVALS
 from adapters.apex.wire import Level, Topic
-from adapters.transport.latest import Latest
+from adapters.transport.probing import Arrived, ProbeParts, VenueProbes, each_once
 from adapters.transport.silence import Key, Probe
-from adapters.transport.trades import TradeMemory
 from adapters.transport.values import positive
 from engine.clock import SECOND_NS
 from engine.errors import NumberError, VenueProtocolError
@@ -40,38 +39,25 @@ async def read_quote(info: ApexInfo, listed: InstrumentListed, now_ns: int) -> Q
     return Quote(now_ns, now_ns, listed.instrument, bid, bid_size, ask, ask_size)
 
 
-class Probes:
-    """The probes of one feed."""
+class Probes(VenueProbes[ApexInfo, Decoder]):
+    """The probes of one feed. `named` are the instruments by symbol."""
 
     def __init__(
-        self,
-        info: ApexInfo,
-        decoder: Decoder,
-        now_ns: Callable[[], int],
-        latest: Latest,
-        memories: Mapping[str, TradeMemory],
-        named: Mapping[str, InstrumentListed],
+        self, info: ApexInfo, decoder: Decoder, parts: ProbeParts, named: Mapping[str, InstrumentListed]
     ) -> None:
-        self._info = info
-        self._decoder = decoder
-        self._now_ns = now_ns
-        self._latest = latest
-        self._memories = memories  # by name of instrument
-        self._named = named  # by symbol
+        super().__init__(info, decoder, parts)
+        self._named = named
 
     def of(self, topics: Iterable[Topic]) -> Iterator[tuple[Key, Probe]]:
         """Yield the probe of each topic that has one; candles of all intervals have one together."""
-        covered: set[Key] = set()
-        for one in topics:
-            key = (one.kind, self._named[one.symbol].name)
-            if key not in covered and one.kind in (TRADES, BOOK, "candle"):
-                covered.add(key)
+        for key, one in each_once(topics, lambda one: (one.kind, self._named[one.symbol].name)):
+            if one.kind in (TRADES, BOOK, "candle"):
                 yield key, self._probe(one)
 
     def _probe(self, topic: Topic) -> Probe:
         listed = self._named[topic.symbol]
 
-        async def probe(_first: bool) -> Callable[[], bool]:
+        async def probe(_first: bool) -> Arrived:
             if topic.kind == TRADES:
                 return await self._trades_of(listed)
             if topic.kind == "candle":
@@ -87,13 +73,12 @@ class Probes:
             quote.recv_ns >= best.recv_ns or (quote.bid, quote.ask) == (best.bid, best.ask)
         )
 
-    async def _trades_of(self, listed: InstrumentListed) -> Callable[[], bool]:
+    async def _trades_of(self, listed: InstrumentListed) -> Arrived:
         rows = await self._info.recent_trades(symbol_of(listed.name))
         pieces = self._decoder.trades([one for one in rows if one is not None], listed, self._now_ns())
-        memory = self._memories[listed.name]
-        return lambda: all(memory.has(trade) for piece in pieces for trade in piece)
+        return self._trades(listed.name, pieces)
 
-    async def _candle_of(self, topic: Topic, listed: InstrumentListed) -> Callable[[], bool]:
+    async def _candle_of(self, topic: Topic, listed: InstrumentListed) -> Arrived:
         now_ns = self._now_ns()
         interval_ns = parse_interval(_OURS[topic.interval])
         start_s = (now_ns // interval_ns - 1) * interval_ns // SECOND_NS
@@ -101,18 +86,7 @@ class Probes:
         if not rows:
             return lambda: True
         row = max(rows, key=lambda one: int(one.t))
-        candle = self._decoder.candle(row, listed, interval_ns, self._now_ns(), "stream")
-        if candle is None:
-            return lambda: True
-
-        def has_come() -> bool:
-            known = self._latest.candles.get((listed.instrument, interval_ns))
-            return known is not None and (known.start_ns, int(known.volume)) >= (
-                candle.start_ns,
-                int(candle.volume),
-            )
-
-        return has_come
+        return self._candle(self._decoder.candle(row, listed, interval_ns, self._now_ns(), "stream"))
 
 
 def _levels(levels: Iterable[Level], listed: InstrumentListed) -> list[tuple[int, int]]:

@@ -16,7 +16,6 @@ from typing import Any, Final
 import msgspec
 
 from adapters.apex.wire import (
-    BROKEN,
     KINDS,
     ROWS_MAX,
     CandlesFrame,
@@ -29,6 +28,7 @@ from adapters.apex.wire import (
     WireTrade,
     decode_message,
 )
+from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError

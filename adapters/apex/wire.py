@@ -11,16 +11,15 @@ microseconds on live frames and in milliseconds in the documentation; other time
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from adapters.transport.protocol import BODY_BYTES_MAX
+from adapters.transport.decoding import BROKEN, message_text, reason_of
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [
-    "BROKEN",
     "KINDS",
     "MESSAGE_BYTES_MAX",
     "ROWS_MAX",
@@ -41,22 +40,16 @@ __all__ = [
     "WireKline",
     "WireTicker",
     "WireTrade",
-    "decode_body",
     "decode_message",
     "ns_of",
-    "reason_of",
 ]
 
 MESSAGE_BYTES_MAX: Final = 4 << 20
 """Longest message that is read."""
 
-MEMBERS_MAX: Final = 500_000
-"""Most commas of an answer: each value costs more memory than its text."""
-
 ROWS_MAX: Final = 5000
 LEVELS_MAX: Final = 1000
 
-BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]
@@ -252,16 +245,12 @@ _decode_ack = msgspec.json.Decoder(AckFrame).decode
 _decode_op = msgspec.json.Decoder(_Op).decode
 _DECODERS: Final = {kind: msgspec.json.Decoder(shape).decode for kind, (_, shape) in _SHAPES.items()}
 
-_Body = TypeVar("_Body")
-
 
 def decode_message(message: str | bytes) -> Frame:
     """Return one websocket message as a struct. Raises VenueProtocolError, and nothing else."""
-    if len(message) > MESSAGE_BYTES_MAX:
-        raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {MESSAGE_BYTES_MAX}")
+    text = message_text(message, MESSAGE_BYTES_MAX)
     try:
-        # As text, since the JSON reader would not look at the bytes of members it skips.
-        return _decode(message if isinstance(message, str) else message.decode())
+        return _decode(text)
     except BROKEN as error:
         raise VenueProtocolError(f"{reason_of(error)} in {clip(message)}") from error
 
@@ -286,27 +275,8 @@ def _decode(text: str) -> Frame:
     return PongFrame() if ack.request.op == "ping" else ack
 
 
-def decode_body(body: bytes, shape: type[_Body]) -> _Body:
-    """Return the body of an HTTP answer as a `shape`. Raises VenueProtocolError, and nothing else."""
-    if len(body) > BODY_BYTES_MAX:
-        raise VenueProtocolError(f"an answer of {len(body)} bytes is longer than {BODY_BYTES_MAX}")
-    if body.count(b",") > MEMBERS_MAX:
-        raise VenueProtocolError(f"an answer has more than {MEMBERS_MAX} members")
-    try:
-        return msgspec.json.decode(body.decode(), type=shape)
-    except BROKEN as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(body)}") from error
-
-
 def ns_of(at: int) -> int:
     """Return the nanoseconds of a time whose unit is told by its size: s, ms or µs."""
     if at >= _MICROS_FROM:
         return at * 1_000
     return at * (1_000_000 if at >= _MILLIS_FROM else 1_000_000_000)
-
-
-def reason_of(error: Exception) -> str:
-    """Return the text of a decoder's error in one line."""
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return clip(str(error)).strip("'\"")

@@ -64,7 +64,7 @@ class BinanceFeed(Feed):
         self._decoder = Decoder(setup.instruments, self.health.dropped, counts=counts)  # of the stream
         self._answers = Decoder(setup.instruments, self.health.dropped, counts=counts)  # of REST
         self.bound_times()
-        memories = self.track(self._missed_trades, follows)
+        self.track(self._missed_trades, follows)
         self._books: Books | None = None
         if "depth" in setup.data.channels:
             books = [SyncedBook(listed, sequence_rule(market), pulled=True) for listed in setup.instruments]
@@ -75,10 +75,7 @@ class BinanceFeed(Feed):
         if "openInterest" in setup.data.channels:
             self._watchers.append(self._poll_interest)
         self._carry()
-        self._probes = Probes(
-            *(self._rest, self._answers, self._named, setup.clock.now_ns, self._latest, memories),
-            self.take_reading,
-        )
+        self._probes = Probes(rest, self._answers, self.probe_parts(), self._named)
         intervals_ns = tuple(map(parse_interval, venue_intervals(market, setup.intervals)))
         source = CandleSource(partial(read_candles, self._rest, counts=counts), intervals_ns, WINDOWS_MAX)
         self.watch(source, self._poll_quote)

@@ -16,12 +16,13 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from adapters.transport.decoding import BROKEN, message_text, reason_of
+from adapters.transport.decoding import decode_body as shared_decode_body
 from adapters.transport.protocol import BODY_BYTES_MAX
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [
-    "BROKEN",
     "MESSAGE_BYTES_MAX",
     "SHAPES",
     "AggTrade",
@@ -58,7 +59,6 @@ MESSAGE_BYTES_MAX: Final = 4 << 20
 MEMBERS_MAX: Final = 2_000_000
 """Most commas of an answer: the listing of all spot symbols has about a million."""
 
-BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -262,11 +262,8 @@ def kind_of(stream: str) -> tuple[str, str]:
 
 def decode_message(message: str | bytes) -> Frame | Reply | None:
     """Return one websocket message; None for events of a kind that is not read. Raises VenueProtocolError."""
-    if len(message) > MESSAGE_BYTES_MAX:
-        raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {MESSAGE_BYTES_MAX}")
+    text = message_text(message, MESSAGE_BYTES_MAX)
     try:
-        # As text, since the JSON reader would not look at the bytes of members it skips.
-        text = message if isinstance(message, str) else message.decode()
         found = _decode_envelope(text)
         if found.stream is None:
             return _unnamed(found, text)
@@ -278,7 +275,7 @@ def decode_message(message: str | bytes) -> Frame | Reply | None:
             raise VenueProtocolError(f"no data in {clip(message)}")
         return Frame(kind, symbol, decode(found.data))
     except BROKEN as error:
-        raise VenueProtocolError(f"{_reason(error)} in {clip(message)}") from error
+        raise VenueProtocolError(f"{reason_of(error)} in {clip(message)}") from error
 
 
 def _unnamed(found: _Message, text: str) -> Frame | Reply | None:
@@ -370,17 +367,4 @@ _Body = TypeVar("_Body")
 
 def decode_body(body: bytes, shape: type[_Body]) -> _Body:
     """Return the body of an HTTP answer as a `shape`. Raises VenueProtocolError, and nothing else."""
-    if len(body) > 4 * BODY_BYTES_MAX:
-        raise VenueProtocolError(f"an answer of {len(body)} bytes is longer than {4 * BODY_BYTES_MAX}")
-    if body.count(b",") > MEMBERS_MAX:
-        raise VenueProtocolError(f"an answer has more than {MEMBERS_MAX} members")
-    try:
-        return msgspec.json.decode(body.decode(), type=shape)
-    except BROKEN as error:
-        raise VenueProtocolError(f"{_reason(error)} in {clip(body)}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return clip(str(error)).strip("'\"")
+    return shared_decode_body(body, shape, bytes_max=4 * BODY_BYTES_MAX, members_max=MEMBERS_MAX)

@@ -6,18 +6,13 @@ docs.cdp.coinbase.com, "Advanced Trade REST API", public endpoints, 2026-11; cap
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated
 
 import msgspec
 
-from adapters.coinbase.wire import BROKEN, Name, Text, reason_of
-from adapters.transport.text import clip
-from engine.errors import VenueProtocolError
+from adapters.coinbase.wire import Name, Text
 
-__all__ = ["Candles", "MarketTrades", "Product", "ProductBook", "Products", "ServerTime", "decode_answer"]
-
-_MEMBERS_MAX: Final = 500_000
-"""Most commas of an answer: each value costs more memory than its text."""
+__all__ = ["Candles", "MarketTrades", "Product", "ProductBook", "Products", "ServerTime"]
 
 _Rows = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=10_000)]
 
@@ -82,16 +77,3 @@ class ServerTime(msgspec.Struct, frozen=True, rename="camel"):
     """The venue's clock."""
 
     epoch_millis: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,13}$")]
-
-
-_Shape = TypeVar("_Shape")
-
-
-def decode_answer(body: bytes, shape: type[_Shape]) -> _Shape:
-    """Return an answer, or a part of one, as a `shape`. Raises VenueProtocolError, and nothing else."""
-    if body.count(b",") > _MEMBERS_MAX:
-        raise VenueProtocolError(f"an answer has more than {_MEMBERS_MAX} members")
-    try:
-        return msgspec.json.decode(body.decode(), type=shape)
-    except BROKEN as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(body)}") from error

@@ -72,7 +72,7 @@ class CoinbaseFeed(Feed):
         self._info = info
         self._names = {listed.instrument: listed.name for listed in instruments}
         self._carry()
-        memories = self.track(self._recent_trades, follows, NumberedTracker)
+        self.track(self._recent_trades, follows, NumberedTracker)
         own = instruments if "level2" in setup.data.channels else ()
         self.books = Books(
             self._context,
@@ -84,7 +84,7 @@ class CoinbaseFeed(Feed):
         )
         if own:
             self._watchers.append(self.books.run)
-        self._probes = Probes(info, self._answers, setup.clock.now_ns, self._latest, memories)
+        self._probes = Probes(info, self._answers, self.probe_parts())
         intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info), intervals_ns, _WINDOWS_MAX)
         self.watch(source, self._poll_quote)

@@ -19,11 +19,11 @@ from adapters.coinbase.answers import (
     ProductBook,
     Products,
     ServerTime,
-    decode_answer,
 )
 from adapters.coinbase.limits import LIMITS
 from adapters.coinbase.networks import MAINNET_URL, check_base_url
 from adapters.coinbase.wire import WireCandle, WireTicker, WireTrade
+from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.http import Answer, Request
 from adapters.transport.rest import RestClient, readable, readable_or_none
@@ -72,7 +72,7 @@ class CoinbaseInfo(RestClient):
     async def products(self) -> list[Product]:
         """Return the products; one that cannot be read is left out."""
         answer = await self._read("market/products", {}, Products, Priority.MARKET)
-        found = readable_or_none(answer.products, lambda row: decode_answer(row, Product))
+        found = readable_or_none(answer.products, lambda row: decode_body(row, Product))
         return [one for one in found if one is not None]
 
     async def candles(
@@ -91,7 +91,7 @@ class CoinbaseInfo(RestClient):
         """
         query = {"start": start_s, "end": end_s, "granularity": granularity, "limit": PAGE}
         answer = await self._read(f"market/products/{quote(name)}/candles", query, Candles, priority)
-        found = readable(answer.candles, lambda row: decode_answer(row, WireCandle), odd, _start_of)
+        found = readable(answer.candles, lambda row: decode_body(row, WireCandle), odd, _start_of)
         return [msgspec.structs.replace(one, product_id=name) for one in found]
 
     async def newest(
@@ -100,7 +100,7 @@ class CoinbaseInfo(RestClient):
         """Return the newest trades of a product, newest first, None in place of one that cannot be read."""
         call = f"market/products/{quote(name)}/ticker"
         answer = await self._read(call, {"limit": limit}, MarketTrades, priority)
-        return readable_or_none(answer.trades, lambda row: decode_answer(row, WireTrade))
+        return readable_or_none(answer.trades, lambda row: decode_body(row, WireTrade))
 
     async def best(self, name: str, priority: Priority = Priority.MARKET) -> tuple[WireTicker, str]:
         """Return the best bid and ask of a product, and their time."""
@@ -114,7 +114,9 @@ class CoinbaseInfo(RestClient):
     ) -> _Shape:
         """Return the answer to a call as a `shape`. Raises VenueError."""
         url = f"{self.base_url}/api/v3/brokerage/{call}" + (f"?{urlencode(query)}" if query else "")
-        return await self._get(url, call, 1, priority, lambda body: decode_answer(body, shape))
+        return await self._get(
+            url, call, 1, priority, lambda body: decode_body(body, shape, bytes_max=_PRODUCTS_BYTES_MAX)
+        )
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -127,7 +129,7 @@ def _refusal(request: Request, answer: Answer) -> str:
     if answer.status not in (400, 404):
         return ""
     try:
-        found = decode_answer(answer.body, _Error)
+        found = decode_body(answer.body, _Error)
     except VenueProtocolError:
         return ""
     words = found.message or found.error
@@ -137,7 +139,7 @@ def _refusal(request: Request, answer: Answer) -> str:
 def _start_of(row: msgspec.Raw) -> int | None:
     """Return the time of a row that cannot be read, if it has one."""
     try:
-        start = decode_answer(bytes(row), _Started).start
+        start = decode_body(bytes(row), _Started).start
     except VenueProtocolError:
         return None
     return int(start) * SECOND_NS if start.isascii() and start.isdigit() and len(start) <= 10 else None

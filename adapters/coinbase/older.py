@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from adapters.coinbase.wire import BROKEN, BookEvent, Change, Name, Text, WireTicker, WireTrade, reason_of
+from adapters.coinbase.wire import BookEvent, Change, Name, Text, WireTicker, WireTrade
+from adapters.transport.decoding import BROKEN, reason_of
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 

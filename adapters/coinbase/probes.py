@@ -7,35 +7,20 @@ have no probe: the numbers of the connection's messages prove them. Made by `fee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from adapters.coinbase.channels import Channel
 from adapters.coinbase.decode import Decoder
 from adapters.coinbase.info import CoinbaseInfo
-from adapters.transport.latest import Latest
+from adapters.transport.probing import Arrived, VenueProbes
 from adapters.transport.silence import Key, Probe
-from adapters.transport.trades import TradeMemory
 from engine.events import InstrumentListed
 
 __all__ = ["Probes"]
 
 
-class Probes:
+class Probes(VenueProbes[CoinbaseInfo, Decoder]):
     """The probes of one feed."""
-
-    def __init__(
-        self,
-        info: CoinbaseInfo,
-        decoder: Decoder,
-        now_ns: Callable[[], int],
-        latest: Latest,
-        memories: Mapping[str, TradeMemory],
-    ) -> None:
-        self._info = info
-        self._decoder = decoder
-        self._now_ns = now_ns
-        self._latest = latest
-        self._memories = memories  # by name of instrument
 
     def of(
         self, channels: Iterable[Channel], instruments: tuple[InstrumentListed, ...]
@@ -47,12 +32,11 @@ class Probes:
                 yield (channel.kind, channel.name), self._probe(listed[channel.name])
 
     def _probe(self, listed: InstrumentListed) -> Probe:
-        async def probe(first: bool) -> Callable[[], bool]:
+        async def probe(first: bool) -> Arrived:
             # A ticker follows a trade, so its probe is the same.
             rows = await self._info.newest(listed.name, limit=100)
             pieces = self._decoder.pieces(rows, self._now_ns())
-            trades = [one for piece in pieces for one in piece if one.instrument == listed.instrument]
-            memory = self._memories[listed.name]
-            return lambda: all(memory.has(trade) for trade in trades)
+            own = [[one for one in piece if one.instrument == listed.instrument] for piece in pieces]
+            return self._trades(listed.name, own)
 
         return probe

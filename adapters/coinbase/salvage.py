@@ -15,15 +15,14 @@ from typing import Any, Final
 import msgspec
 
 from adapters.coinbase.wire import (
-    BROKEN,
     ROWS_MAX,
     OtherFrame,
     TradeEvent,
     TradesFrame,
     WireTrade,
     decode_message,
-    reason_of,
 )
+from adapters.transport.decoding import BROKEN, reason_of
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError

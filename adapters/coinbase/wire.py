@@ -14,11 +14,11 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from adapters.transport.decoding import BROKEN, message_text, reason_of
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [
-    "BROKEN",
     "CONTROLS",
     "MESSAGE_BYTES_MAX",
     "ROWS_MAX",
@@ -39,7 +39,6 @@ __all__ = [
     "WireTicker",
     "WireTrade",
     "decode_message",
-    "reason_of",
 ]
 
 MESSAGE_BYTES_MAX: Final = 32 << 20
@@ -185,7 +184,6 @@ class OtherFrame(msgspec.Struct, frozen=True):
 CONTROLS: Final = frozenset[type]({SubscriptionsFrame, ErrorFrame, OtherFrame})
 """Frames that are not data."""
 
-BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 _decode_channel = msgspec.json.Decoder(
     TradesFrame | BookFrame | TickerFrame | CandleFrame | HeartbeatFrame | SubscriptionsFrame
@@ -205,13 +203,7 @@ _decode_any = msgspec.json.Decoder(_Any).decode
 
 def decode_message(message: str | bytes) -> Any:
     """Return one websocket message as a struct. Raises VenueProtocolError, and nothing else."""
-    if len(message) > MESSAGE_BYTES_MAX:
-        raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {MESSAGE_BYTES_MAX}")
-    try:
-        # As text, since the JSON reader would not look at the bytes of members it skips.
-        text = message if isinstance(message, str) else message.decode()
-    except UnicodeError as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(message)}") from error
+    text = message_text(message, MESSAGE_BYTES_MAX)
     try:
         return _decode_channel(text)
     except BROKEN as error:
@@ -229,10 +221,3 @@ def _other(text: str, error: Exception) -> Any:
     if found.channel is None or found.channel in _CHANNELS:
         raise VenueProtocolError(f"{reason_of(error)} in {clip(text)}") from error
     return OtherFrame(found.channel, -1 if found.sequence_num is None else found.sequence_num)
-
-
-def reason_of(error: Exception) -> str:
-    """Return why a message cannot be decoded, in one line."""
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return clip(str(error)).strip("'\"")

@@ -12,18 +12,18 @@ A member given twice counts as its last value, as in every JSON reader of the ve
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, get_args
 
 import msgspec
 
-from adapters.transport.protocol import ANSWERED, BODY_BYTES_MAX, UNREAD, Confirmed, Control, Refused
+from adapters.transport.decoding import BROKEN, message_text, reason_of
+from adapters.transport.protocol import ANSWERED, UNREAD, Confirmed, Control, Refused
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [
     "CONTROLS",
     "FRAME_BYTES_MAX",
-    "MEMBERS_MAX",
     "PING",
     "Ack",
     "AckFrame",
@@ -37,7 +37,6 @@ __all__ = [
     "Number",
     "OtherFrame",
     "PongFrame",
-    "decode_body",
     "frame_decoder",
     "read_control",
     "subscribe_text",
@@ -45,9 +44,6 @@ __all__ = [
 
 FRAME_BYTES_MAX: Final = 1 << 20
 """Longest websocket message that is read; the longest known one has 120 kB."""
-
-MEMBERS_MAX: Final = 500_000
-"""Most commas of an answer; the longest known one has 60,000. Each value costs more memory than its text."""
 
 PING: Final = '{"method":"ping"}'
 
@@ -110,10 +106,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     channel: Name
 
 
-_Body = TypeVar("_Body")
-
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def frame_decoder(shapes: Any) -> Callable[[str | bytes], Any]:
@@ -123,31 +116,13 @@ def frame_decoder(shapes: Any) -> Callable[[str | bytes], Any]:
 
     def decode(message: str | bytes) -> Any:
         """Return one websocket message as a struct. Raises VenueProtocolError, and nothing else."""
-        if len(message) > FRAME_BYTES_MAX:
-            raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {FRAME_BYTES_MAX}")
-        try:
-            # As text, since the JSON reader would not look at the bytes of members it skips.
-            text = message if isinstance(message, str) else message.decode()
-        except UnicodeError as error:
-            raise VenueProtocolError(f"{_reason(error)} in {clip(message)}") from error
+        text = message_text(message, FRAME_BYTES_MAX)
         try:
             return decode_frame(text)
-        except _BROKEN as error:
+        except BROKEN as error:
             return _other_frame(text, error, channels)
 
     return decode
-
-
-def decode_body(body: bytes, shape: type[_Body]) -> _Body:
-    """Return the body of an HTTP answer as a `shape`. Raises VenueProtocolError, and nothing else."""
-    if len(body) > BODY_BYTES_MAX:
-        raise VenueProtocolError(f"an answer of {len(body)} bytes is longer than {BODY_BYTES_MAX}")
-    if body.count(b",") > MEMBERS_MAX:
-        raise VenueProtocolError(f"an answer has more than {MEMBERS_MAX} members")
-    try:
-        return msgspec.json.decode(body.decode(), type=shape)
-    except _BROKEN as error:
-        raise VenueProtocolError(f"{_reason(error)} in {clip(body)}") from error
 
 
 def subscribe_text(kind: str, coin: str = "", **members: Any) -> str:
@@ -177,7 +152,7 @@ def _repeated_key(text: str, key: Callable[[Echo], Any]) -> Any:
     _, brace, rest = text.partition("{")
     try:
         return key(msgspec.json.decode(brace + rest[: rest.rfind("}") + 1], type=Echo))
-    except _BROKEN:
+    except BROKEN:
         return None
 
 
@@ -187,14 +162,8 @@ def _other_frame(text: str, error: Exception, channels: frozenset[str]) -> Other
         return OtherFrame("greeting")
     try:
         channel = _decode_envelope(text).channel
-    except _BROKEN:
+    except BROKEN:
         channel = None
     if channel is None or channel in channels:
-        raise VenueProtocolError(f"{_reason(error)} in {clip(text)}") from error
+        raise VenueProtocolError(f"{reason_of(error)} in {clip(text)}") from error
     return OtherFrame(channel)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return clip(str(error)).strip("'\"")

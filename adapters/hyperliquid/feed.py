@@ -127,12 +127,10 @@ class HyperliquidFeed(Feed):
         self._recent = info.recent_trades if recent is None and info is not None else recent
         self._carry(websocket_url(base_url))
         recent_trades = None if self._recent is None else self._recent_trades
-        memories = self.track(recent_trades, TradeMemory.overlaps)
+        self.track(recent_trades, TradeMemory.overlaps)
         self._probes: Probes | None = None
         if info is not None:
-            self._probes = Probes(
-                info, self._answers, clock.now_ns, self._latest, memories, self.take_reading
-            )
+            self._probes = Probes(info, self._answers, self.probe_parts())
             intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
             source = CandleSource(partial(read_candles, info), intervals_ns, CANDLES_MAX)
             self.watch(source, self._poll_quote)

@@ -20,7 +20,7 @@ from adapters.hyperliquid.answers import (
     SpotMeta,
     WireFunding,
 )
-from adapters.hyperliquid.envelope import Int64, decode_body
+from adapters.hyperliquid.envelope import Int64
 from adapters.hyperliquid.limits import LIMITS, info_weight, rows_weight
 from adapters.hyperliquid.networks import MAINNET_URL, check_base_url
 from adapters.hyperliquid.wire import (
@@ -33,6 +33,7 @@ from adapters.hyperliquid.wire import (
     WireTrade,
 )
 from adapters.transport.addresses import is_loopback
+from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.http import Answer, Request
 from adapters.transport.rest import RestClient

@@ -27,6 +27,7 @@ from adapters.hyperliquid.wire import (
     WireTrade,
     decode_message,
 )
+from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
@@ -34,7 +35,6 @@ from engine.errors import VenueProtocolError
 __all__ = ["decode_or_salvage"]
 
 _ROWS_MAX: Final = 5000
-_BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _CHANNEL: Final = re.compile(r'"channel"\s*:\s*"([A-Za-z0-9]{1,40})"')
 _NAME: Final = re.compile(r'"(?:coin|s)"\s*:\s*"([^"\\]{1,64})"')
 
@@ -61,7 +61,7 @@ def _text(message: str | bytes) -> str:
 def _salvage(text: str, reason: str) -> Salvaged:
     try:
         found = msgspec.json.decode(text)
-    except _BROKEN:
+    except BROKEN:
         return Salvaged(None, [_attributed(text, reason)])
     channel, data = found.get("channel", "") if isinstance(found, dict) else "", None
     if isinstance(found, dict):
@@ -82,7 +82,7 @@ def _rows(channel: str, data: list[Any], shape: type[Any], named: str) -> Salvag
     for row in data:
         try:
             rows.append(msgspec.convert(row, shape))
-        except _BROKEN as error:
+        except BROKEN as error:
             rows.append(None)
             name = row.get(named) if isinstance(row, dict) else None
             damages.append(Damage(channel, name if isinstance(name, str) else "", _reason(error, row), True))

@@ -7,11 +7,12 @@ captures of 2025.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from adapters.kraken.wire import BROKEN, Id, Name, Text, reason_of
+from adapters.kraken.wire import Id, Name, Text
+from adapters.transport.decoding import decode_body
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -23,11 +24,7 @@ __all__ = [
     "RestTrade",
     "ServerTime",
     "decode_answer",
-    "decode_row",
 ]
-
-_MEMBERS_MAX: Final = 500_000
-"""Most commas of an answer: each value costs more memory than its text."""
 
 _Decimals = Annotated[int, msgspec.Meta(ge=0, le=18)]
 
@@ -111,28 +108,15 @@ _Shape = TypeVar("_Shape")
 
 def decode_answer(body: bytes, shape: type[_Shape]) -> _Shape:
     """Return the result of an answer as a `shape`. Raises VenueProtocolError, and nothing else."""
-    if body.count(b",") > _MEMBERS_MAX:
-        raise VenueProtocolError(f"an answer has more than {_MEMBERS_MAX} members")
-    try:
-        envelope = msgspec.json.decode(body.decode(), type=_Envelope)
-    except BROKEN as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(body)}") from error
+    envelope = decode_body(body, _Envelope)
     if envelope.error:
         raise VenueProtocolError(f"the venue answers {clip(', '.join(envelope.error), 200)}")
-    return decode_row(envelope.result, shape)
-
-
-def decode_row(row: msgspec.Raw | bytes, shape: type[_Shape]) -> _Shape:
-    """Return a part of an answer as a `shape`. Raises VenueProtocolError, and nothing else."""
-    try:
-        return msgspec.json.decode(bytes(row), type=shape)
-    except BROKEN as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(bytes(row))}") from error
+    return decode_body(envelope.result, shape)
 
 
 def errors_of(body: bytes) -> list[str]:
     """Return the errors of an answer, none for one that cannot be read."""
     try:
-        return msgspec.json.decode(body.decode(), type=_Envelope).error
-    except BROKEN:
+        return decode_body(body, _Envelope).error
+    except VenueProtocolError:
         return []

@@ -75,7 +75,7 @@ class KrakenFeed(Feed):
         self._rest_names = rest_names
         self._names = {listed.instrument: listed.name for listed in instruments}
         self._carry(depth)
-        memories = self.track(self._recent_trades, follows, NumberedTracker)
+        self.track(self._recent_trades, follows, NumberedTracker)
         for listed in instruments:
             last = setup.last_seen.get(listed.instrument)
             if last is not None:
@@ -92,9 +92,7 @@ class KrakenFeed(Feed):
         )
         if own:
             self._watchers.append(self.books.run)
-        self._probes = Probes(
-            info, rest_names, self._answers, setup.clock.now_ns, self._latest, memories, self.take_reading
-        )
+        self._probes = Probes(info, self._answers, self.probe_parts(), rest_names)
         intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info, rest_names), intervals_ns, CANDLES_MAX)
         self.watch(source, self._poll_quote)

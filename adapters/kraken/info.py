@@ -22,11 +22,11 @@ from adapters.kraken.answers import (
     RestTrade,
     ServerTime,
     decode_answer,
-    decode_row,
     errors_of,
 )
 from adapters.kraken.limits import LIMITS
 from adapters.kraken.networks import MAINNET_URL, check_base_url
+from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.http import Request
 from adapters.transport.rest import RestClient, readable, readable_or_none
@@ -77,7 +77,7 @@ class KrakenInfo(RestClient):
         found: dict[str, AssetPair] = {}
         for key, row in rows.items():
             try:
-                found[key] = decode_row(row, AssetPair)
+                found[key] = decode_body(row, AssetPair)
             except VenueProtocolError:
                 continue
         return found
@@ -98,9 +98,9 @@ class KrakenInfo(RestClient):
         rows, last = await self._pair_rows(
             "OHLC", {"pair": pair, "interval": minutes, "since": since_s - 1}, priority
         )
-        found = readable(rows, lambda row: decode_row(row, RestCandle), odd, _time_of)
+        found = readable(rows, lambda row: decode_body(row, RestCandle), odd, _time_of)
         try:
-            return CandleRows([row for row in found if row.time >= since_s], decode_row(last, int))
+            return CandleRows([row for row in found if row.time >= since_s], decode_body(last, int))
         except VenueProtocolError:
             return CandleRows(found, 0)
 
@@ -113,7 +113,7 @@ class KrakenInfo(RestClient):
         """
         query = {"pair": pair, "count": 1000} | ({} if since_ns is None else {"since": since_ns})
         rows, _ = await self._pair_rows("Trades", query, priority)
-        return readable_or_none(rows, lambda row: decode_row(row, RestTrade))
+        return readable_or_none(rows, lambda row: decode_body(row, RestTrade))
 
     async def depth(self, pair: str, count: int, priority: Priority = Priority.MARKET) -> RestBook:
         """Return the best `count` levels of both sides."""
@@ -130,7 +130,7 @@ class KrakenInfo(RestClient):
         last = result.pop("last", msgspec.Raw(b"0"))
         if len(result) != 1:
             raise VenueProtocolError(f"{self.base_url}: {call} has rows of {len(result)} pairs")
-        rows = decode_row(next(iter(result.values())), list[msgspec.Raw])
+        rows = decode_body(next(iter(result.values())), list[msgspec.Raw])
         if len(rows) > _ROWS_MAX:
             raise VenueProtocolError(f"{self.base_url}: {call} has {len(rows)} rows")
         return rows, last

@@ -15,7 +15,6 @@ from typing import Any, Final
 import msgspec
 
 from adapters.kraken.wire import (
-    BROKEN,
     ROWS_MAX,
     CandleFrame,
     OtherFrame,
@@ -23,8 +22,8 @@ from adapters.kraken.wire import (
     WireCandle,
     WireTrade,
     decode_message,
-    reason_of,
 )
+from adapters.transport.decoding import BROKEN, reason_of
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError

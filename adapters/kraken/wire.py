@@ -15,11 +15,11 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from adapters.transport.decoding import BROKEN, message_text, reason_of
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [
-    "BROKEN",
     "CONTROLS",
     "DATA",
     "MESSAGE_BYTES_MAX",
@@ -42,7 +42,6 @@ __all__ = [
     "WireTrade",
     "decode_message",
     "number",
-    "reason_of",
 ]
 
 MESSAGE_BYTES_MAX: Final = 4 << 20
@@ -189,7 +188,6 @@ Frame = TradesFrame | BookFrame | CandleFrame | TickerFrame | HeartbeatFrame | S
 CONTROLS: Final = frozenset[type]({HeartbeatFrame, StatusFrame, AnswerFrame, OtherFrame})
 """Frames that are not data."""
 
-BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 _decode_channel = msgspec.json.Decoder(
     TradesFrame | BookFrame | CandleFrame | TickerFrame | HeartbeatFrame | StatusFrame
@@ -209,13 +207,7 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 def decode_message(message: str | bytes) -> Any:
     """Return one websocket message as a struct. Raises VenueProtocolError, and nothing else."""
-    if len(message) > MESSAGE_BYTES_MAX:
-        raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {MESSAGE_BYTES_MAX}")
-    try:
-        # As text, since the JSON reader would not look at the bytes of members it skips.
-        text = message if isinstance(message, str) else message.decode()
-    except UnicodeError as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(message)}") from error
+    text = message_text(message, MESSAGE_BYTES_MAX)
     try:
         return _decode_channel(text)
     except BROKEN as error:
@@ -238,10 +230,3 @@ def _other(text: str, error: Exception) -> Any:
     if envelope.channel in _CHANNELS or (envelope.channel is None and envelope.method is None):
         raise VenueProtocolError(f"{reason_of(error)} in {clip(text)}") from error
     return OtherFrame(envelope.channel or f"method {envelope.method}")
-
-
-def reason_of(error: Exception) -> str:
-    """Return why a message cannot be decoded, in one line."""
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return clip(str(error)).strip("'\"")

@@ -81,9 +81,10 @@ class LighterFeed(Feed):
         self.bound_times()
         self._info = info
         self._carry(websocket_url(setup.base_url, readonly=readonly))
-        memories = self.track(self._recent_trades, TradeMemory.overlaps)
+        self.track(self._recent_trades, TradeMemory.overlaps)
         self._liquidations = {
-            listed.instrument: _Liquidations(memories[listed.name].last_ns) for listed in instruments
+            listed.instrument: _Liquidations(self._trackers[listed.instrument].memory.last_ns)
+            for listed in instruments
         }
         self.books = Books(
             self._context,
@@ -96,7 +97,7 @@ class LighterFeed(Feed):
         if "order_book" in setup.data.channels:
             self._watchers.append(self.books.run)
         by_market = {self._markets[listed.name]: listed for listed in instruments}
-        self._probes = Probes(info, self._answers, setup.clock.now_ns, self._latest, memories, by_market)
+        self._probes = Probes(info, self._answers, self.probe_parts(), by_market)
         intervals_ns = tuple(map(parse_interval, venue_intervals(setup.intervals)))
         source = CandleSource(partial(read_candles, info, self._markets), intervals_ns, _CANDLES_KEPT)
         self.watch(source, self._poll_quote)

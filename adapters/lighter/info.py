@@ -26,7 +26,8 @@ from adapters.lighter.info_wire import (
 )
 from adapters.lighter.limits import LIMITS, weight_of
 from adapters.lighter.networks import MAINNET_URL, check_base_url
-from adapters.lighter.wire import ROWS_MAX, WireCandle, WireTrade, decode_body
+from adapters.lighter.wire import ROWS_MAX, WireCandle, WireTrade
+from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.rest import RestClient, readable, readable_or_none
 from adapters.transport.text import clip

@@ -8,15 +8,14 @@ their prices only. Statistics have no probe: HTTP does not give them. Made by `f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from adapters.lighter.decode import Decoder
 from adapters.lighter.info import LighterInfo
 from adapters.lighter.info_wire import WireOrder
 from adapters.lighter.wire import Channel
-from adapters.transport.latest import Latest
+from adapters.transport.probing import Arrived, ProbeParts, VenueProbes, each_once
 from adapters.transport.silence import Key, Probe
-from adapters.transport.trades import TradeMemory
 from adapters.transport.values import positive
 from engine.events import InstrumentListed, Quote
 from engine.values import parse_interval, parse_scaled
@@ -37,38 +36,25 @@ async def read_quote(info: LighterInfo, market: int, listed: InstrumentListed, n
     return Quote(now_ns, now_ns, listed.instrument, bid, bid_size, ask, ask_size)
 
 
-class Probes:
-    """The probes of one feed."""
+class Probes(VenueProbes[LighterInfo, Decoder]):
+    """The probes of one feed. `named` are the instruments by number of market."""
 
     def __init__(
-        self,
-        info: LighterInfo,
-        decoder: Decoder,
-        now_ns: Callable[[], int],
-        latest: Latest,
-        memories: Mapping[str, TradeMemory],
-        named: Mapping[int, InstrumentListed],
+        self, info: LighterInfo, decoder: Decoder, parts: ProbeParts, named: Mapping[int, InstrumentListed]
     ) -> None:
-        self._info = info
-        self._decoder = decoder
-        self._now_ns = now_ns
-        self._latest = latest
-        self._memories = memories  # by name of instrument
-        self._named = named  # by number of market
+        super().__init__(info, decoder, parts)
+        self._named = named
 
     def of(self, channels: Iterable[Channel]) -> Iterator[tuple[Key, Probe]]:
         """Yield the probe of each channel that has one; candles of all resolutions have one together."""
-        covered: set[Key] = set()
-        for one in channels:
-            key = (one.kind, self._named[one.market].name)
-            if key not in covered and one.kind in ("trade", "candle", "ticker", "order_book"):
-                covered.add(key)
+        for key, one in each_once(channels, lambda one: (one.kind, self._named[one.market].name)):
+            if one.kind in ("trade", "candle", "ticker", "order_book"):
                 yield key, self._probe(one)
 
     def _probe(self, channel: Channel) -> Probe:
         listed = self._named[channel.market]
 
-        async def probe(_first: bool) -> Callable[[], bool]:
+        async def probe(_first: bool) -> Arrived:
             if channel.kind == "trade":
                 return await self._trades_of(channel, listed)
             if channel.kind == "candle":
@@ -90,13 +76,12 @@ class Probes:
         prices = tuple(side[0][0] if side else 0 for side in (book.bids, book.asks))
         return book.recv_ns >= best.recv_ns or prices == (best.bid, best.ask)
 
-    async def _trades_of(self, channel: Channel, listed: InstrumentListed) -> Callable[[], bool]:
+    async def _trades_of(self, channel: Channel, listed: InstrumentListed) -> Arrived:
         rows = [row for row in await self._info.recent_trades(channel.market) if row is not None]
         prints = self._decoder.trades(rows, channel.market, listed, self._now_ns())
-        memory = self._memories[listed.name]
-        return lambda: all(memory.has(trade) for piece in prints.pieces for trade in piece)
+        return self._trades(listed.name, prints.pieces)
 
-    async def _candle_of(self, channel: Channel, listed: InstrumentListed) -> Callable[[], bool]:
+    async def _candle_of(self, channel: Channel, listed: InstrumentListed) -> Arrived:
         now_ns = self._now_ns()
         interval_ns = parse_interval(channel.resolution)
         start_ms = (now_ns // interval_ns - 1) * interval_ns // _NS_PER_MS
@@ -104,18 +89,7 @@ class Probes:
         if not rows:
             return lambda: True
         row = max(rows, key=lambda one: one.t)
-        candle = self._decoder.candle(row, listed, interval_ns, self._now_ns(), "stream")
-        if candle is None:
-            return lambda: True
-
-        def has_come() -> bool:
-            known = self._latest.candles.get((listed.instrument, interval_ns))
-            return known is not None and (known.start_ns, int(known.volume)) >= (
-                candle.start_ns,
-                int(candle.volume),
-            )
-
-        return has_come
+        return self._candle(self._decoder.candle(row, listed, interval_ns, self._now_ns(), "stream"))
 
 
 def _best(orders: list[WireOrder] | None, listed: InstrumentListed) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from adapters.lighter.wire import (
-    BROKEN,
     ROWS_MAX,
     CandlesFrame,
     Channel,
@@ -28,6 +27,7 @@ from adapters.lighter.wire import (
     decode_message,
     is_snapshot,
 )
+from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError

@@ -14,16 +14,15 @@ exact. Times are milliseconds, but `last_updated_at` is microseconds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, Final, NamedTuple, get_args
 
 import msgspec
 
-from adapters.transport.protocol import BODY_BYTES_MAX
+from adapters.transport.decoding import BROKEN, message_text, reason_of
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [
-    "BROKEN",
     "MESSAGE_BYTES_MAX",
     "ROWS_MAX",
     "BookFrame",
@@ -47,23 +46,17 @@ __all__ = [
     "WireStats",
     "WireTicker",
     "WireTrade",
-    "decode_body",
     "decode_message",
     "is_snapshot",
-    "reason_of",
     "text_of",
 ]
 
 MESSAGE_BYTES_MAX: Final = 8 << 20
 """Longest message that is read; a snapshot has the whole book."""
 
-MEMBERS_MAX: Final = 500_000
-"""Most commas of an answer: each value costs more memory than its text."""
-
 ROWS_MAX: Final = 5000
 LEVELS_MAX: Final = 50_000
 
-BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]
@@ -297,34 +290,14 @@ _decode_frame: Callable[[str], Frame] = msgspec.json.Decoder(_SHAPES).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _TYPES: Final = frozenset(str(shape.__struct_config__.tag) for shape in get_args(_SHAPES))
 
-_Body = TypeVar("_Body")
-
 
 def decode_message(message: str | bytes) -> Frame:
     """Return one websocket message as a struct. Raises VenueProtocolError, and nothing else."""
-    if len(message) > MESSAGE_BYTES_MAX:
-        raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {MESSAGE_BYTES_MAX}")
-    try:
-        # As text, since the JSON reader would not look at the bytes of members it skips.
-        text = message if isinstance(message, str) else message.decode()
-    except UnicodeError as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(message)}") from error
+    text = message_text(message, MESSAGE_BYTES_MAX)
     try:
         return _decode_frame(text)
     except BROKEN as error:
         return _other_frame(text, error)
-
-
-def decode_body(body: bytes, shape: type[_Body]) -> _Body:
-    """Return the body of an HTTP answer as a `shape`. Raises VenueProtocolError, and nothing else."""
-    if len(body) > BODY_BYTES_MAX:
-        raise VenueProtocolError(f"an answer of {len(body)} bytes is longer than {BODY_BYTES_MAX}")
-    if body.count(b",") > MEMBERS_MAX:
-        raise VenueProtocolError(f"an answer has more than {MEMBERS_MAX} members")
-    try:
-        return msgspec.json.decode(body.decode(), type=shape)
-    except BROKEN as error:
-        raise VenueProtocolError(f"{reason_of(error)} in {clip(body)}") from error
 
 
 def is_snapshot(frame: Any) -> bool:
@@ -338,13 +311,6 @@ def text_of(number: msgspec.Raw) -> str:
     if len(raw) > 98:
         raise VenueProtocolError(f"{clip(raw, 40)} is not a number")
     return raw.strip(b'"').decode("utf-8", "replace")
-
-
-def reason_of(error: Exception) -> str:
-    """Return the text of a decoder's error in one line."""
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return clip(str(error)).strip("'\"")
 
 
 def _other_frame(text: str, error: Exception) -> Frame:

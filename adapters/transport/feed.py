@@ -35,6 +35,7 @@ from adapters.transport.gaps import GapHost, GapTracker, Pieces, Proof, RecentTr
 from adapters.transport.health import FeedHealth
 from adapters.transport.latest import Latest, Reading
 from adapters.transport.polling import Polling
+from adapters.transport.probing import ProbeParts
 from adapters.transport.proof import AHEAD_S, Proofs, VenueClock
 from adapters.transport.protocol import Damage, StreamProtocol, Subscription
 from adapters.transport.repair import Checks, Repairs
@@ -129,8 +130,8 @@ class Feed(ABC):
 
     def track(
         self, recent: RecentTrades | None, proof: Proof, tracker: type[GapTracker] = GapTracker
-    ) -> dict[str, TradeMemory]:
-        """Watch the trades of every instrument for gaps, and return what is remembered of each, by its name.
+    ) -> None:
+        """Watch the trades of every instrument for gaps.
 
         `recent` reads missed trades, `proof` returns whether trades join the known ones.
         """
@@ -139,7 +140,11 @@ class Feed(ABC):
             memory = TradeMemory(self.health, since_ns, seen.get(listed.instrument))
             host = GapHost(self.request_repair, self.report_print)
             self._trackers[listed.instrument] = tracker(self._context, listed, memory, recent, host, proof)
-        return {listed.name: self._trackers[listed.instrument].memory for listed in self._instruments}
+
+    def probe_parts(self) -> ProbeParts:
+        """Return what probes have of this feed."""
+        memories = {listed.name: self._trackers[listed.instrument].memory for listed in self._instruments}
+        return ProbeParts(self._clock.now_ns, self._latest, memories, self.take_reading)
 
     def stream(
         self,

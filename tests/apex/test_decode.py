@@ -16,7 +16,8 @@ from adapters.apex.listing import list_instruments
 from adapters.apex.networks import MAINNET_URL, websocket_url
 from adapters.apex.raw import ApexRawDecoder
 from adapters.apex.salvage import Reader
-from adapters.apex.wire import Topic, WireKline, decode_body, decode_message
+from adapters.apex.wire import Topic, WireKline, decode_message
+from adapters.transport.decoding import decode_body
 from adapters.transport.protocol import ANSWERED, Confirmed, Refused, Reply, Salvaged
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import BookRead, CandleRead, ContextRead, Event, FundingRead, Quote, Trade

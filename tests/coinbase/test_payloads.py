@@ -8,12 +8,13 @@ import random
 
 import pytest
 
-from adapters.coinbase.answers import Candles, MarketTrades, Product, decode_answer
+from adapters.coinbase.answers import Candles, MarketTrades, Product
 from adapters.coinbase.channels import HEARTBEATS, Channel, MarketProtocol
 from adapters.coinbase.decode import Decoder
 from adapters.coinbase.listing import list_instruments, names_of
 from adapters.coinbase.raw import CoinbaseRawDecoder
 from adapters.coinbase.wire import HeartbeatFrame, WireCandle, WireTrade, decode_message
+from adapters.transport.decoding import decode_body
 from adapters.transport.protocol import ConfirmedAll, Salvaged
 from engine.clock import SECOND_NS
 from engine.errors import UsageError, VenueProtocolError
@@ -38,8 +39,8 @@ def test_trades_have_the_takers_side() -> None:
 
 def test_a_captured_trade_at_the_best_ask_was_bought() -> None:
     """The answer shows the best bid and ask: SELL, at the ask, is the side of the maker."""
-    answer = decode_answer(payload("adv_http_ticker_trades").encode(), MarketTrades)
-    rows = [decode_answer(bytes(row), WireTrade) for row in answer.trades]
+    answer = decode_body(payload("adv_http_ticker_trades").encode(), MarketTrades)
+    rows = [decode_body(bytes(row), WireTrade) for row in answer.trades]
     (trades,) = Decoder([product()]).pieces(rows, NOW_NS)
     assert [trade.trade_id for trade in trades] == [995098661, 995098662, 995098663]
     newest = trades[-1]
@@ -61,9 +62,9 @@ def test_a_book_is_a_snapshot_and_its_changes() -> None:
 
 
 def test_candles_are_exact_and_have_no_count_of_trades() -> None:
-    rows = decode_answer(payload("adv_http_candles").encode(), Candles).candles
+    rows = decode_body(payload("adv_http_candles").encode(), Candles).candles
     decoder = Decoder([product()])
-    candle = decode_answer(bytes(rows[0]).replace(b"{", b'{"product_id":"BTC-USD",', 1), WireCandle)
+    candle = decode_body(bytes(rows[0]).replace(b"{", b'{"product_id":"BTC-USD",', 1), WireCandle)
     start_ns = 1712192400 * SECOND_NS
     assert decoder.candle(candle, HOUR_NS, NOW_NS, "history") == CandleRead(
         NOW_NS,
@@ -77,8 +78,8 @@ def test_candles_are_exact_and_have_no_count_of_trades() -> None:
 
 
 def test_a_product_is_listed_with_its_grid_and_a_shared_market_once() -> None:
-    one = decode_answer(payload("adv_http_product").encode(), Product)
-    other = decode_answer(
+    one = decode_body(payload("adv_http_product").encode(), Product)
+    other = decode_body(
         json.dumps(parsed("adv_http_product") | {"product_id": "BTC-USDC", "alias": "BTC-USD"}).encode(),
         Product,
     )
@@ -91,7 +92,7 @@ def test_a_product_is_listed_with_its_grid_and_a_shared_market_once() -> None:
     assert names_of([one, other]) == ["BTC-USD"]
     with pytest.raises(UsageError, match="did you mean BTC-USD"):
         list_instruments([one], ["btc/usd"], 0)
-    gone = decode_answer(payload("adv_http_product").replace("online", "delisted").encode(), Product)
+    gone = decode_body(payload("adv_http_product").replace("online", "delisted").encode(), Product)
     with pytest.raises(UsageError, match="BTC-USD is not traded on coinbase now"):
         list_instruments([gone], ["BTC-USD"], 0)
 

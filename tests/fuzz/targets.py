@@ -20,7 +20,6 @@ from adapters.files import import_files
 from adapters.hyperliquid.answers import PerpDex, SpotMeta, WireFunding
 from adapters.hyperliquid.channels import MarketProtocol
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.envelope import decode_body
 from adapters.hyperliquid.gateway.account_wire import (
     EventsFrame,
     FillsFrame,
@@ -53,6 +52,7 @@ from adapters.hyperliquid.wire import (
     WireCandle,
     WireTrade,
 )
+from adapters.transport.decoding import decode_body
 from adapters.transport.protocol import Salvaged
 from engine.config import load_config, parse_config
 from engine.errors import ConfigError, EngineError, JournalError, UsageError, VenueProtocolError

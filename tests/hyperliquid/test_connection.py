@@ -10,9 +10,10 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 from wsproto.events import Ping, TextMessage
 
-from adapters.hyperliquid.envelope import FRAME_BYTES_MAX, decode_body
+from adapters.hyperliquid.envelope import FRAME_BYTES_MAX
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.wire import WireTrade
+from adapters.transport.decoding import decode_body
 from adapters.transport.health import FeedLimits
 from engine.events import Trade
 from tests.profiles import pick

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from adapters.hyperliquid.envelope import decode_body
 from adapters.hyperliquid.wire import WireTrade
+from adapters.transport.decoding import decode_body
 from adapters.transport.trades import LastTrade
 from engine.errors import VenueUnreachable
 from engine.events import FeedDamaged, FeedDown, FeedGap, FeedUp, Trade

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, decode_body
+from adapters.hyperliquid.envelope import AckFrame, ErrorFrame
 from adapters.hyperliquid.listing import list_instruments
 from adapters.hyperliquid.wire import Meta, WireTrade, decode_message
+from adapters.transport.decoding import decode_body
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import BookRead, Event, InstrumentListed, MidsRead, Quote, Trade
 from engine.values import BUY, SELL

@@ -17,7 +17,6 @@ from adapters.hyperliquid.envelope import (
     ErrorFrame,
     OtherFrame,
     PongFrame,
-    decode_body,
     subscribe_text,
 )
 from adapters.hyperliquid.wire import (
@@ -33,6 +32,7 @@ from adapters.hyperliquid.wire import (
     WireTrade,
     decode_message,
 )
+from adapters.transport.decoding import decode_body
 from adapters.transport.protocol import BODY_BYTES_MAX
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError

@@ -12,8 +12,8 @@ from typing import Any
 
 import trio
 
-from adapters.hyperliquid.envelope import decode_body
 from adapters.hyperliquid.wire import WireBook, WireCandle, WireContext, WireTrade
+from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Priority
 from engine.errors import VenueUnreachable
 from engine.values import INTERVALS

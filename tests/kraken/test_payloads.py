@@ -7,12 +7,13 @@ import json
 import msgspec
 import pytest
 
-from adapters.kraken.answers import AssetPair, RestCandle, RestTrade, decode_answer, decode_row
+from adapters.kraken.answers import AssetPair, RestCandle, RestTrade, decode_answer
 from adapters.kraken.channels import Channel, MarketProtocol
 from adapters.kraken.decode import Decoder, TradeTimes, checksum
 from adapters.kraken.listing import list_instruments, rest_names
 from adapters.kraken.raw import KrakenRawDecoder
 from adapters.kraken.wire import BookFrame, CandleFrame, OtherFrame, decode_message
+from adapters.transport.decoding import decode_body
 from adapters.transport.levels import OrderBook
 from adapters.transport.protocol import ANSWERED, UNREAD, Confirmed, Refused
 from engine.errors import UsageError, VenueProtocolError
@@ -175,7 +176,7 @@ def test_an_unknown_pair_is_refused_with_the_nearest_name() -> None:
 
 def test_rest_trades_are_exact_and_have_the_websockets_time() -> None:
     rows = decode_answer(payload("http_trades_trimmed").encode(), dict[str, msgspec.Raw])
-    trades = [decode_row(row, RestTrade) for row in decode_row(rows["XBTUSDT"], list[msgspec.Raw])]
+    trades = [decode_body(row, RestTrade) for row in decode_body(rows["XBTUSDT"], list[msgspec.Raw])]
     times = TradeTimes()
     # The websocket rounds the last digit up where REST has fewer digits.
     times.settle(1, 10218208, 1762795433_971745000)
@@ -189,14 +190,14 @@ def test_rest_trades_are_exact_and_have_the_websockets_time() -> None:
 def test_recorded_trades_make_the_venues_own_candles() -> None:
     """The minutes of the capture of which all trades are in it: every field, and the flat ones after."""
     answer = decode_answer(payload("http_trades_trimmed").encode(), dict[str, msgspec.Raw])
-    rows = [decode_row(row, RestTrade) for row in decode_row(answer["XBTUSDT"], list[msgspec.Raw])]
+    rows = [decode_body(row, RestTrade) for row in decode_body(answer["XBTUSDT"], list[msgspec.Raw])]
     usdt = pair("BTC/USDT")
     decoder = Decoder([usdt])
     (trades,) = decoder.rest_pieces(rows, usdt, NOW_NS)
     candles = decode_answer(payload("http_ohlc_trimmed").encode(), dict[str, msgspec.Raw])
     found = {
         row.time * NS: decoder.rest_candle(row, usdt, MINUTE_NS, NOW_NS, "check")
-        for row in decode_row(candles["XBTUSDT"], list[RestCandle])
+        for row in decode_body(candles["XBTUSDT"], list[RestCandle])
     }
     compared = 0
     for start_ns in (1762819920 * NS, 1762819980 * NS, 1762820040 * NS):

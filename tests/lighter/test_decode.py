@@ -14,7 +14,8 @@ from adapters.lighter.info_wire import FundingsAnswer, ListingAnswer, TradesAnsw
 from adapters.lighter.listing import list_instruments
 from adapters.lighter.raw import LighterRawDecoder
 from adapters.lighter.salvage import Reader, Subscribed
-from adapters.lighter.wire import OtherFrame, WireCandle, WireTrade, decode_body, decode_message
+from adapters.lighter.wire import OtherFrame, WireCandle, WireTrade, decode_message
+from adapters.transport.decoding import decode_body
 from adapters.transport.protocol import Salvaged
 from adapters.transport.sequence import Diff, Snapshot
 from engine.errors import UsageError, VenueProtocolError

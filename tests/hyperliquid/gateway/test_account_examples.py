@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, OtherFrame, PongFrame, decode_body
+from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, OtherFrame, PongFrame
 from adapters.hyperliquid.gateway.account_wire import (
     EventsFrame,
     FillsFrame,
@@ -23,6 +23,7 @@ from adapters.hyperliquid.gateway.account_wire import (
     decode_account_message,
 )
 from adapters.hyperliquid.gateway.reading import Reading
+from adapters.transport.decoding import decode_body
 from engine.clock import SECOND_NS
 from engine.errors import VenueProtocolError
 from engine.events import (

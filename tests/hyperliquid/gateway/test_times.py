@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from trio.testing import MockClock as Clock
 
-from adapters.hyperliquid.envelope import decode_body
 from adapters.hyperliquid.gateway.account_wire import WireFill, WireFunding, WireState, WireUpdate
 from adapters.hyperliquid.gateway.reading import Reading
+from adapters.transport.decoding import decode_body
 from engine.errors import VenueProtocolError
 from engine.events import ClockChecked, OrderCanceled
 
