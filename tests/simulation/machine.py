@@ -277,7 +277,7 @@ def replaced(machine: Machine, chance: Random) -> Iterator[None]:
         patch("engine.runtime.journal.JournalWriter", writer),
         stored(machine.store),
         patch("engine.commands.planning.SystemIds", lambda: ids),
-        patch("engine.commands.planning.click.echo", lambda *_, **__: None),
+        patch("engine.commands.sources.click.echo", lambda *_, **__: None),
         patch("engine.commands.planning.make_builder", lambda **_: make_builder()),
         patch.object(trio.lowlevel, "start_thread_soon", machine.writer.start),
         # As for hypothesis: which task runs first follows from a seed.

@@ -47,9 +47,9 @@ def reason_not_ready(live: Live | None) -> tuple[str, str]:
         return "clock", f"{gate.skew_ns / 1e9:+.3f} s off the venue's clock"
     if len(gate.unknown) > UNKNOWN_MAX:
         return "unknown", f"{len(gate.unknown)} orders"
-    for instrument in manager.instruments:
+    for instrument, listed in manager.instruments.items():
         max_age_ms = manager.config.risk.max_price_age_ms
-        why = not_fresh(gate, instrument, manager.price(instrument), now_ns, max_age_ms)
+        why = not_fresh(gate, listed, manager.price(instrument), now_ns, max_age_ms)
         if why is not None:
             return "feed", why
     return "", ""
