@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -14,6 +15,7 @@ from adapters.exchange.tape import Tape
 from engine.clock import AdoptedClock
 from engine.config import BarsConfig, Config, DataConfig
 from engine.events import (
+    BarDiffers,
     BookRead,
     CandleRead,
     ContextRead,
@@ -30,6 +32,7 @@ from engine.events import (
 from engine.values import BUY, SELL
 from engine.venue import SessionContext
 from tests.exchange.kit import running, until
+from tests.exchange.market_data import VISIBLE, check_venue, run, staged
 from tests.profiles import pick
 
 START_NS = 1_733_356_800_000_000_000
@@ -202,30 +205,10 @@ async def test_history_is_read_over_http() -> None:
     assert [one.start_ns for one in warm if isinstance(one, CandleRead)] == [START_NS, START_NS + minute]
 
 
-async def test_with_faults_nothing_is_doubled_and_what_is_missing_is_a_gap() -> None:
-    """Ten minutes of market time under the profile "deep", one otherwise, thirty times as fast."""
-    minutes = pick(1, deep=10)
-    own = [trades(300 * minutes, number=number, over_ms=60_000 * minutes) for number in (1, 2)]
-    inputs = Inputs()
-    faults = "cut:0.004,duplicate:0.02,damage:0.01,delay:0.01/100,429:0.05@info"
-    async with (
-        running(ApexProtocol, tape_of(*own), speed=30.0, faults=faults, history_s=1.0) as (_, address),
-        trio.open_nursery() as nursery,
-    ):
-        client = ApexClient(address.base_url)
-        listed = await run_feed(client, inputs, ("ETH-USDT", "BTC-USDT"), ALL, nursery)
-        with trio.move_on_after(2 * minutes + 5):  # a fault may hit the last one
-            await until(lambda: has_last(inputs, *own))
-        await trio.sleep(1)
-        nursery.cancel_scope.cancel()
-    for instrument in listed:
-        number = instrument.instrument
-        found = rows(inputs.all(Trade), number)
-        gaps = [one for one in inputs.all(FeedGap) if one.instrument == number and not one.closed]
-        assert len(set(found)) == len(found)
-        assert set(found) <= set(rows(own[number - 1], number))
-        missing = [one for one in rows(own[number - 1], number) if one[0] > found[0][0] and one not in found]
-        for at_ns, *_ in missing:
-            assert any(gap.from_ns <= at_ns <= gap.to_ns for gap in gaps), at_ns
-    assert inputs.all(FeedDown), "the faults have cut connections"
-    assert len(inputs.all(Trade)) > 200 * minutes
+async def test_minutes_under_faults_lose_and_double_nothing_and_replay_identical(
+    tmp_path: Path, paced_clock: Any
+) -> None:
+    async with staged(["apex"], VISIBLE, instruments=("BTC",)) as stage:
+        events = await run(stage, tmp_path / "j", ALL, market_s=pick(90, deep=600))
+        check_venue(stage, events)
+    assert not [one for one in events if isinstance(one, BarDiffers)]
