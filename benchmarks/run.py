@@ -9,7 +9,7 @@
     append      frames written to the journal, with and without a sync for each
     live        a session on the sandbox: from receipt of a frame to release of an order, including the sync
     streams     the same latency beside ten readers of the stream, and without
-    stores      trades written to PostgreSQL, beside a plain bulk insert of the same rows
+    stores      rows written to PostgreSQL, Parquet, Redis and QuestDB, beside a plain bulk insert of them
 
 Each replay is measured directly after a bare loop in the same process. The result is the median ratio.
 """

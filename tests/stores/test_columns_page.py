@@ -1,4 +1,4 @@
-"""The queries on docs/stores-columns.md run in DuckDB, where it is installed."""
+"""The queries on docs/stores-columns.md: those for Parquet run in DuckDB, where it is installed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ from .store_contract import a_day
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "stores-columns.md"
 
 
+def queries(section: str) -> list[str]:
+    """Return the queries of a section of the page."""
+    text = PAGE.read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+
+
 def test_the_queries_of_the_page_run_on_parquet_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -23,8 +29,6 @@ def test_the_queries_of_the_page_run_on_parquet_files(
     with StoreWriter(ParquetStore(tmp_path / "rows"), JOURNAL_ID) as writer:
         writer.apply(a_day(), seq=22, digest=digest_at(22))
     monkeypatch.chdir(tmp_path)
-    hours, positions = (
-        duckdb.sql(sql).fetchall() for sql in re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    )
+    hours, positions = (duckdb.sql(sql).fetchall() for sql in queries("Parquet"))
     assert len(hours) == 1
     assert len(positions) == 1

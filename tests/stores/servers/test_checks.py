@@ -16,6 +16,7 @@ from tests.commands.kit import SAMPLE, as_json, engine, until
 from tests.stores.record_streams import JOURNAL_ID, frames_of
 from tests.stores.servers.running import Server
 from tests.stores.test_checking import records
+from tests.stores.test_columns_page import queries
 from tests.stores.test_rebuild import written_days
 
 
@@ -40,6 +41,14 @@ def test_a_day_in_questdb_is_compared_with_the_journal(questdb: Server) -> None:
     assert engine("project", SAMPLE, "--to", questdb.url()).code == 0
     done = engine("project", SAMPLE, "--to", questdb.url(), "--check")
     assert (done.code, "equal to a rebuild, row for row" in done.out) == (0, True), done.out
+
+    assert engine("query", "select * from ohlcv_1m limit -5", "--store", questdb.url()).out.count("\n") == 6
+    hours, ticks, positions = (
+        engine("query", "--store", questdb.url(), "--", sql) for sql in queries("QuestDB")
+    )
+    assert (hours.code, ticks.code, positions.code) == (0, 0, 0), hours.err + ticks.err + positions.err
+    assert [len(done.out.splitlines()) > 1 for done in (hours, ticks)] == [True, True]
+    assert positions.out.split()[:4] == ["strategy", "instrument", "size", "avg_price"]
 
 
 def test_what_differs_in_questdb_is_named(questdb: Server, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from engine.clock import DAY_NS
 from engine.config import AccountConfig, BarsConfig, Config, StrategyConfig
 from engine.errors import ConfigError
-from engine.events import PositionChanged, PriceMarked, SignalRaised, Trade
+from engine.events import LiquidationRead, PositionChanged, PriceMarked, SignalRaised, Trade
 from engine.events.codec import Record
 from engine.journal import JournalWriter, Tail, ensure_identity, list_days, read_identity
 from engine.loading.strategies import make_builder
@@ -27,7 +28,7 @@ from engine.stores.questdb.schema import INTERVALS, SHOWN
 from engine.stores.questdb.store import QuestdbStore
 from engine.stores.store import Store
 from engine.stores.writer import StoreWriter
-from engine.values import parse_span
+from engine.values import BUY, SELL, parse_span
 from replay.backtesting import JournalSink, run_backtest
 from tests.profiles import pick
 from tests.stores.record_streams import (
@@ -39,6 +40,7 @@ from tests.stores.record_streams import (
     frames_of,
     reader_of,
 )
+from tests.stores.servers.cutting import relay_to
 from tests.stores.servers.questdb import Questdb
 from tests.stores.servers.running import ROOT
 from tests.stores.store_contract import Content, StoreContract, a_day, bar, content_of, killed_process
@@ -245,6 +247,45 @@ def test_engine_and_server_that_are_killed_in_any_order_leave_each_row_once(
         catch_up(writer, frames)
     assert content_of(made()) == content_of(made("whole_"))
     assert ask(server, "select count(), count_distinct(seq) from killed_trades") == [[200, 200]]
+
+
+def test_connections_that_are_cut_within_a_request_or_its_answer_leave_each_row_once(
+    questdb: Questdb,
+) -> None:
+    """Ten cuts after a random number of bytes: what was sent before counts once, and the rest follows."""
+    day, chance = records(400), random.Random(21)
+    frames = frames_of(day, 40)
+    options = {"tables": ["trades", "bars", "signals"], "intervals": ()}
+    with relay_to(questdb.port) as relay:
+        with StoreWriter(QuestdbStore(relay.url, prefix="cut_", **options), JOURNAL_ID) as writer:
+            for cut in range(pick(10, deep=60)):
+                relay.left = chance.randrange(1, 12_000)
+                with suppress(StoreUnavailable):
+                    catch_up(writer, frames[: cut + 1])
+                relay.left = None
+            assert relay.cuts >= 5
+            assert catch_up(writer, frames) == len(day)
+        with StoreWriter(QuestdbStore(questdb.url(), prefix="uncut_", **options), JOURNAL_ID) as writer:
+            catch_up(writer, frames)
+        assert content_of(QuestdbStore(relay.url, prefix="cut_", **options)) == content_of(
+            QuestdbStore(questdb.url(), prefix="uncut_", **options)
+        )
+
+
+def test_liquidations_are_a_table_of_their_own(questdb: Questdb) -> None:
+    store = QuestdbStore(questdb.url(), prefix="liq_", tables=["liquidations"])
+    made: list[Record] = [
+        (1, 0, BTC),
+        (2, 0, LiquidationRead(T + 9, T + 1, 1, SELL, 4_300_050, 150_000, "a7", True)),
+        (3, 0, LiquidationRead(T + 9, T + 1, 1, BUY, 4_300_000, 100_000)),
+    ]
+    with StoreWriter(store, JOURNAL_ID) as writer:
+        writer.apply(made, seq=3, digest=digest_at(3))
+    sql = "select seq, side, price, size, trade_id, sampled, cast(venue_time as long)"
+    assert ask(questdb, f"{sql} from liq_liquidations order by seq") == [
+        [2, "sell", "43000.500000000000000000", "1.500000000000000000", "a7", True, T + 1],
+        [3, "buy", "43000.000000000000000000", "1.000000000000000000", None, False, T + 1],
+    ]
 
 
 def test_other_tables_and_lines_that_are_refused_are_named(questdb: Questdb, tmp_path: Path) -> None:
