@@ -94,7 +94,7 @@ FLOORS: Final = (
         4,
         ("engine.mirror",),
         (*_TYPES, *_JOURNAL, "engine.stores.settings", "engine.mirror"),
-        (*_PURE, "nats"),
+        (*_PURE, "nats", "confluent_kafka"),
     ),
     # Projections of records: no I/O but reading days of the journal.
     Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),

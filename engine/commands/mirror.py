@@ -17,6 +17,7 @@ from engine.events.codec import Record
 from engine.journal import belongs, list_days, list_segments, read_identity
 from engine.mirror.broker import Broker
 from engine.mirror.errors import MirrorUnavailable
+from engine.mirror.kafka import KafkaBroker
 from engine.mirror.nats import NatsBroker
 from engine.mirror.pulling import pull
 from engine.mirror.pushing import Mirror
@@ -35,12 +36,14 @@ RETRY_MAX_S: Final = 30.0
 
 @click.group("mirror")
 def mirror_command() -> None:
-    """Copy a journal to a stream of NATS JetStream, frame by frame, and make it again from there."""
+    """Copy a journal to a stream of NATS or a topic of Kafka, and make it again from there."""
 
 
 @mirror_command.command("push")
 @click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "url", required=True, metavar="URL", help="nats://HOST:4222/STREAM")
+@click.option(
+    "--to", "url", required=True, metavar="URL", help="nats://HOST:4222/STREAM, kafka://HOST:9092/TOPIC"
+)
 @click.option("--events", is_flag=True, help="Also every record as JSON, in the stream STREAM-events.")
 @click.option("--follow", is_flag=True, help="Go on as the journal grows; DAYS is the journal's folder.")
 @json_option
@@ -73,7 +76,7 @@ def push_command(days: tuple[Path, ...], url: str, events: bool, follow: bool, a
 )
 @json_option
 def pull_command(url: str, journal: Path, as_json: bool) -> None:
-    """Make the journal in the stream at URL (nats://HOST:4222/STREAM) again, byte for byte.
+    """Make the journal in the stream at URL (as `push` takes it) again, byte for byte.
 
     A folder that an earlier pull has made is continued.
     """
@@ -106,7 +109,7 @@ def pull_command(url: str, journal: Path, as_json: bool) -> None:
 
 def broker_at(url: str) -> Broker:
     """Return the broker of an address, without any I/O. Raises ConfigError, UsageError."""
-    return NatsBroker(url)
+    return KafkaBroker(url) if url.startswith("kafka:") else NatsBroker(url)
 
 
 def days_of_journal(root: Path) -> Callable[[], Sequence[Path]]:

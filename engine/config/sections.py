@@ -405,7 +405,11 @@ class MirrorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The stream that a session copies its journal to. It decides nothing, and is not recorded."""
 
     url: Annotated[
-        str, Meta(description="`nats://HOST:4222/STREAM`; needs the extra `nats`. Default: no mirror.")
+        str,
+        Meta(
+            description="`nats://HOST:4222/STREAM` or `kafka://HOST:9092/TOPIC`; "
+            "needs the extra `nats` or `kafka`. Default: no mirror."
+        ),
     ] = ""
     events: Annotated[bool, Meta(description="Also every record as JSON, in the stream `STREAM-events`.")] = (
         False

@@ -1,6 +1,7 @@
 """The port to a message broker: streams of messages that are appended behind a fence, and read by number.
 
-A broker numbers the messages of a stream from 1, without gaps. Implemented by `engine.mirror.nats`; used by
+A broker numbers the messages of a stream, upwards from 1, perhaps with gaps. Implemented by
+`engine.mirror.nats` and `kafka`; used by
 `pushing` and `pulling`, one call at a time, from one thread.
 """
 
@@ -72,8 +73,8 @@ class Broker(Protocol):
         """
         ...
 
-    def read(self, subject: str, numbers: range) -> list[Stored]:
-        """Return the messages with these numbers."""
+    def read(self, subject: str, begin: int, count: int) -> list[Stored]:
+        """Return up to `count` messages from number `begin` on; fewer only at the end."""
         ...
 
     def close(self) -> None:

@@ -73,13 +73,9 @@ class NatsBroker:
         """See `Broker`."""
         self._run(self._append(subject, messages, after))
 
-    def read(self, subject: str, numbers: range) -> list[Stored]:
+    def read(self, subject: str, begin: int, count: int) -> list[Stored]:
         """See `Broker`."""
-        found: list[Stored] = []
-        for begin in range(numbers.start, numbers.stop, READS):
-            some = range(begin, min(begin + READS, numbers.stop))
-            found += self._run(self._read(self._stream(subject), some))
-        return found
+        return self._run(self._read(subject, begin, count))
 
     def close(self) -> None:
         """See `Broker`."""
@@ -273,10 +269,17 @@ class NatsBroker:
                 f"{self.place}: the stream no longer holds a message that it has stored; give another stream"
             )
 
-    async def _read(self, stream: str, numbers: range) -> list[Stored]:
+    async def _read(self, kind: str, begin: int, count: int) -> list[Stored]:
         conn = await self._connection()
-        asked = [self._message(conn, stream, number) for number in numbers]
-        return list(await asyncio.gather(*asked))
+        end = begin + count
+        if count > 1:
+            end = min(end, (await self._look(kind)).last + 1)
+        found: list[Stored] = []
+        for first in range(begin, end, READS):
+            some = range(first, min(first + READS, end))
+            asked = [self._message(conn, self._stream(kind), number) for number in some]
+            found += await asyncio.gather(*asked)
+        return found
 
     async def _message(self, conn: Any, stream: str, number: int) -> Stored:
         request = json.dumps({"seq": number}).encode()

@@ -135,14 +135,14 @@ def _behind(broker: Broker, state: StreamState, writer: _Writer) -> int:
         else:
             high = middle
     while low <= state.last:
-        place = _places(broker, low)
+        place, number = _place_from(broker, low)
         if place.last_seq != writer.seq and place.first_seq <= writer.seq:
             break
         if place.first_seq > writer.seq:
             return low
         if place.digest != writer.digest:
             break
-        low += 1
+        low = number + 1
     else:
         last = _places(broker, state.last)
         if last.last_seq >= writer.seq:
@@ -172,13 +172,22 @@ def _refuse_lost_head(broker: Broker, state: StreamState, head: Place, seq: int)
 
 
 def _places(broker: Broker, number: int) -> Place:
-    (message,) = broker.read(FRAMES, range(number, number + 1))
-    return place_of(message.headers, broker.place)
+    return _place_from(broker, number)[0]
+
+
+def _place_from(broker: Broker, number: int) -> tuple[Place, int]:
+    """Return the place of the first message from `number` on, and its own number."""
+    (message,) = broker.read(FRAMES, number, 1)
+    return place_of(message.headers, broker.place), message.number
 
 
 def _messages(broker: Broker, state: StreamState, begin: int) -> Iterator[Stored]:
-    for first in range(begin, state.last + 1, READ):
-        yield from broker.read(FRAMES, range(first, min(first + READ, state.last + 1)))
+    while begin <= state.last:
+        found = broker.read(FRAMES, begin, READ)
+        for message in found:
+            if message.number <= state.last:
+                yield message
+        begin = found[-1].number + 1
 
 
 def _misplaced(broker: Broker, message: Stored) -> MirrorOutOfStep:

@@ -117,7 +117,7 @@ class Lane:
         self._end, self._done, self._ahead = state.last, 0, None
         source.rewind()
         if state.last:
-            (last,) = self._broker.read(self._kind, range(state.last, state.last + 1))
+            (last,) = self._broker.read(self._kind, state.last, 1)
             self._go_behind(place_of(last.headers, place), messages)
         self._messages = messages
 

@@ -115,9 +115,9 @@ class MemoryBroker:
             if self.after():
                 raise MirrorUnavailable("memory: the answer is lost")
 
-    def read(self, subject: str, numbers: range) -> list[Stored]:
-        assert numbers.start > self.lost.get(subject, 0)
-        some = self.streams[subject][numbers.start - 1 : numbers.stop - 1]
-        return [Stored(number, one.headers, one.data) for number, one in zip(numbers, some, strict=True)]
+    def read(self, subject: str, begin: int, count: int) -> list[Stored]:
+        assert begin > self.lost.get(subject, 0)
+        some = self.streams[subject][begin - 1 : begin - 1 + count]
+        return [Stored(number, one.headers, one.data) for number, one in enumerate(some, begin)]
 
     def close(self) -> None: ...

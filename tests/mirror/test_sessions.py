@@ -116,7 +116,7 @@ async def test_a_session_that_stops_does_not_wait_for_a_long_backlog(
 
 
 def test_a_wrong_address_is_refused_before_the_session_begins(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text('[mirror]\nurl = "kafka://127.0.0.1/market"\n')
+    (tmp_path / "c.toml").write_text('[mirror]\nurl = "mqtt://127.0.0.1/market"\n')
     done = engine("live", "--config", tmp_path / "c.toml", "--journal", tmp_path / "j")
     assert done.code == 2
     assert "begin with nats://" in done.err

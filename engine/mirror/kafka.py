@@ -1,0 +1,251 @@
+"""Kafka as the broker of a mirror: confluent-kafka, whose own threads do the work.
+
+Promises that no call waits longer than its bound, and that a topic which could lose messages is refused.
+The topic NAME holds the frames, the topic NAME-events the records as JSON, each in one partition. A batch is
+one transaction; the transactional id belongs to the topic, so a new writer fences the one before it, and the
+broker completes or aborts what that one has left. Numbers are offsets plus one, with gaps where transactions
+end. Called by `engine.mirror.pushing` and `pulling`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from engine.errors import ConfigError, UsageError
+from engine.mirror.broker import Fenced, Message, Stored, StreamState
+from engine.mirror.errors import MirrorOutOfStep, MirrorUnavailable, MirrorUnfit
+from engine.mirror.messages import FRAMES
+from engine.stores.settings import Address
+
+__all__ = ["KafkaBroker"]
+
+ANSWER_S: Final = 15.0
+"""How long a request or a transaction is waited for."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
+_WANTED: Final = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+"""The settings of a topic that keeps its messages for ever."""
+_READ_BACK: Final = 16
+"""So many offsets before the end the last message is looked for first."""
+
+_T = TypeVar("_T")
+
+
+class KafkaBroker:
+    """The topic at `kafka://HOST:PORT/TOPIC`; several hosts are separated by commas. See `Broker`."""
+
+    def __init__(self, url: str) -> None:
+        self._address = Address(url, "kafka")
+        self._name = self._address.parts.path.removeprefix("/")
+        if not _NAME.fullmatch(self._name):
+            raise ConfigError(
+                "url: the name of the topic has letters, digits, '.', '_' and '-'; write the address as "
+                "kafka://HOST:9092/TOPIC"
+            )
+        if "@" in self._address.parts.netloc:
+            raise ConfigError("url: logins to Kafka are not supported; give an address without user")
+        try:
+            import confluent_kafka
+        except ModuleNotFoundError:
+            raise UsageError("a mirror on Kafka needs confluent-kafka: pip install 'retape[kafka]'") from None
+        self._kafka: Any = confluent_kafka
+        self._producers: dict[str, Any] = {}
+        self._consumer: Any = None
+
+    @property
+    def place(self) -> str:
+        """See `Broker`."""
+        return self._address.shown
+
+    def open(self, subject: str) -> StreamState:
+        """See `Broker`. Fences whoever has written to the topic before."""
+        return self._run(lambda: self._open(self._topic(subject)))
+
+    def look(self, subject: str) -> StreamState:
+        """See `Broker`."""
+        return self._run(lambda: self._look(self._topic(subject)))
+
+    def append(self, subject: str, messages: Sequence[Message], after: int) -> None:
+        """See `Broker`. The fence is the transactional id, so `after` is not compared."""
+        self._run(lambda: self._append(self._topic(subject), messages))
+
+    def read(self, subject: str, begin: int, count: int) -> list[Stored]:
+        """See `Broker`."""
+        return self._run(lambda: self._read(self._topic(subject), begin - 1, count))
+
+    def close(self) -> None:
+        """See `Broker`. An open transaction is aborted by the next writer."""
+        self._producers.clear()
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _topic(self, kind: str) -> str:
+        return self._name if kind == FRAMES else f"{self._name}-{kind}"
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self._address.parts.netloc,
+            "socket.timeout.ms": int(ANSWER_S * 1000),
+            "log_level": 0,
+            "error_cb": lambda _: None,  # the calls report what concerns them
+        }
+
+    def _run(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except self._kafka.KafkaException as error:
+            self.close()
+            raise self._translated(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _translated(self, error: Any) -> Exception:
+        cause = error.args[0]
+        codes = self._kafka.KafkaError
+        fenced = (codes._FENCED, codes.PRODUCER_FENCED, codes.INVALID_PRODUCER_EPOCH)
+        if cause.code() in fenced:
+            return Fenced(f"{self.place}: another program writes to the topic ({cause.str()})")
+        return MirrorUnavailable(
+            f"{self.place}: the broker is unavailable ({cause.str()}); start it, or try again"
+        )
+
+    def _open(self, topic: str) -> StreamState:
+        from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+        admin = AdminClient(self._options())
+        known = admin.list_topics(timeout=ANSWER_S).topics
+        if topic not in known:
+            made = admin.create_topics(
+                [NewTopic(topic, 1, config=_WANTED)], operation_timeout=ANSWER_S, request_timeout=ANSWER_S
+            )
+            made[topic].result(2 * ANSWER_S)
+        resource = ConfigResource("topic", topic)
+        settings = admin.describe_configs([resource], request_timeout=ANSWER_S)[resource].result(2 * ANSWER_S)
+        partitions = len(known[topic].partitions) if topic in known else 1
+        faults = [f"{partitions} partitions"] * (partitions != 1) + [
+            f"{key} {settings[key].value}" for key, value in _WANTED.items() if settings[key].value != value
+        ]
+        if faults:
+            raise MirrorUnfit(
+                f"{self.place}: the topic {topic} has {', '.join(faults)}, with which it would lose frames; "
+                "give the name of a new topic, which is made without limits"
+            )
+        bytes_max = int(settings["max.message.bytes"].value)
+        if topic not in self._producers:
+            producer = self._kafka.Producer(
+                {
+                    **self._options(),
+                    "transactional.id": f"retape:{topic}",
+                    "transaction.timeout.ms": int(2 * ANSWER_S * 1000),
+                    "message.max.bytes": bytes_max,
+                    "linger.ms": 1,
+                }
+            )
+            producer.init_transactions(ANSWER_S)
+            self._producers[topic] = producer
+        first, last = self._ends_of_new(topic)
+        return StreamState(first, last, bytes_max)
+
+    def _look(self, topic: str) -> StreamState:
+        consumer = self._reader()
+        found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        if found.error is not None:
+            raise MirrorOutOfStep(f"{self.place}: there is no topic of this name ({found.error.str()})")
+        first, last = self._ends(topic)
+        return StreamState(first, last, 0)
+
+    def _reader(self) -> Any:
+        if self._consumer is None:
+            self._consumer = self._kafka.Consumer(
+                {
+                    **self._options(),
+                    "group.id": "retape",  # never joined: partitions are assigned, nothing is committed
+                    "enable.auto.commit": False,
+                    "isolation.level": "read_committed",
+                    "enable.partition.eof": True,
+                    "auto.offset.reset": "earliest",
+                }
+            )
+        return self._consumer
+
+    def _ends_of_new(self, topic: str) -> tuple[int, int]:
+        """Return `_ends` of a topic that may have been made just now: its broker knows it a moment later."""
+        until = time.monotonic() + ANSWER_S
+        codes = self._kafka.KafkaError
+        while True:
+            try:
+                return self._ends(topic)
+            except self._kafka.KafkaException as error:
+                known = error.args[0].code() not in (
+                    codes.UNKNOWN_TOPIC_OR_PART,
+                    codes._UNKNOWN_PARTITION,
+                    codes._UNKNOWN_TOPIC,
+                    codes.LEADER_NOT_AVAILABLE,
+                    codes.NOT_LEADER_FOR_PARTITION,
+                )
+                if known or time.monotonic() > until:
+                    raise
+            time.sleep(0.1)
+
+    def _ends(self, topic: str) -> tuple[int, int]:
+        """Return the numbers of the first and the last message: (first, first - 1) if there is none."""
+        partition = self._kafka.TopicPartition(topic, 0)
+        low, high = self._reader().get_watermark_offsets(partition, timeout=ANSWER_S)
+        back = _READ_BACK
+        while True:
+            begin = max(low, high - back)
+            if found := self._read(topic, begin, high - begin):
+                return low + 1, found[-1].number
+            if begin == low:
+                return low + 1, low
+            back *= 16
+
+    def _read(self, topic: str, offset: int, count: int) -> list[Stored]:
+        """Return up to `count` messages from an offset on; fewer at the end of the topic."""
+        consumer = self._reader()
+        consumer.assign([self._kafka.TopicPartition(topic, 0, offset)])
+        found: list[Stored] = []
+        until = time.monotonic() + ANSWER_S
+        while len(found) < count:
+            for message in consumer.consume(count - len(found), timeout=1.0):
+                error = message.error()
+                if error is None:
+                    headers = {key: value.decode() for key, value in message.headers() or ()}
+                    found.append(Stored(message.offset() + 1, headers, message.value()))
+                    until = time.monotonic() + ANSWER_S
+                elif error.code() == self._kafka.KafkaError._PARTITION_EOF:
+                    return found
+                else:
+                    raise self._kafka.KafkaException(error)
+            if time.monotonic() > until:
+                raise MirrorUnavailable(f"{self.place}: the broker is unavailable (it does not answer)")
+        return found
+
+    def _append(self, topic: str, messages: Sequence[Message]) -> None:
+        producer = self._producers.get(topic)
+        if producer is None:
+            raise MirrorUnavailable(f"{self.place}: the connection was closed")
+        failures: list[Any] = []
+
+        def report(error: Any, _: Any) -> None:
+            if error is not None:
+                failures.append(error)
+
+        producer.begin_transaction()
+        for message in messages:
+            producer.produce(
+                topic,
+                message.data,
+                key=message.headers["Nats-Msg-Id"],
+                partition=0,
+                headers=message.headers,
+                on_delivery=report,
+            )
+        producer.commit_transaction(ANSWER_S)
+        if failures:
+            raise self._kafka.KafkaException(failures[0])
