@@ -32,6 +32,7 @@ from adapters.transport.protocol import (
     Salvaged,
     Subscription,
 )
+from adapters.transport.shares import distribute
 from engine.errors import VenueProtocolError
 from engine.events import InstrumentListed
 
@@ -105,18 +106,9 @@ def share_out(
     intervals: Sequence[str],
     per_connection: int,
 ) -> list[tuple[tuple[InstrumentListed, ...], tuple[Subscription, ...]]]:
-    """Return the instruments and subscriptions of each connection; an instrument is never split.
-
-    A connection takes instruments until it has `per_connection` subscriptions, and at least one.
-    """
-    shares: list[tuple[list[InstrumentListed], list[Subscription]]] = []
-    for listed in instruments:
-        own = list(_of_instrument(listed, channels, venue_intervals(intervals)))
-        if not shares or len(shares[-1][1]) + len(own) > per_connection:
-            shares.append(([], []))
-        shares[-1][0].append(listed)
-        shares[-1][1].extend(own)
-    return [(tuple(carried), tuple(own)) for carried, own in shares]
+    """Return the instruments and subscriptions of each connection. See `distribute`."""
+    own = venue_intervals(intervals)
+    return distribute(((one, _of_instrument(one, channels, own)) for one in instruments), per_connection)
 
 
 def _of_instrument(

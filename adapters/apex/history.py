@@ -15,9 +15,8 @@ from adapters.apex.decode import Decoder
 from adapters.apex.info import FUNDINGS_PAGE, ApexInfo
 from adapters.apex.rules import CANDLES_PAGE, INTERVALS
 from adapters.transport.governor import Priority
-from adapters.transport.history import Odd
+from adapters.transport.history import Odd, take_rows
 from engine.clock import SECOND_NS
-from engine.errors import VenueProtocolError
 from engine.events import CandleRead, FundingRead, InstrumentListed
 from engine.values import format_interval
 from engine.venue import Unusable
@@ -54,19 +53,12 @@ async def read_candles(
             priority,
             odd,
         )
-        for row in rows:
-            at_ns = int(row.t) * _NS_PER_MS
-            if not from_ns <= at_ns < until_ns:
-                continue
-            try:
-                candle = decoder.candle(row, listed, interval_ns, recv_ns, purpose)
-            except VenueProtocolError as error:
-                if odd is None:
-                    raise
-                odd(Unusable(at_ns, str(error)))
-                continue
-            if candle is not None:
-                found[candle.start_ns] = candle
+        take_rows(
+            *(found, rows, from_ns, until_ns),
+            time_of=lambda row: int(row.t) * _NS_PER_MS,
+            decode=lambda row: decoder.candle(row, listed, interval_ns, recv_ns, purpose),
+            odd=odd,
+        )
     return [found[at_ns] for at_ns in sorted(found)]
 
 
@@ -81,16 +73,12 @@ async def read_rates(
         strange: list[Unusable] = []
         rows = await info.fundings(listed.name, start_ms, end_ms, page, odd=strange.append)
         before = len(found)
-        for row in rows:
-            if not from_ns <= row.at_ns < to_ns:
-                continue
-            try:
-                rate = decoder.funding(row, listed, recv_ns)
-            except VenueProtocolError as error:
-                strange.append(Unusable(row.at_ns, str(error)))
-                continue
-            if rate is not None:
-                found[rate.venue_ns] = rate
+        take_rows(
+            *(found, rows, from_ns, to_ns),
+            time_of=lambda row: row.at_ns,
+            decode=lambda row: decoder.funding(row, listed, recv_ns),
+            odd=strange.append,
+        )
         for one in strange:
             odd(one)
         # A venue that ignores the number of the page would repeat it for ever.

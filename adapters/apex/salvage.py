@@ -30,6 +30,7 @@ from adapters.apex.wire import (
 )
 from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
+from adapters.transport.salvage import rows_of, shown
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -53,7 +54,7 @@ class Reader:
 
         A message on an unknown topic of a symbol of ours counts as damaged: its topic may be.
         """
-        text = message if isinstance(message, str) else message.decode("utf-8", "replace")
+        text = shown(message)
         try:
             frame = decode_message(message)
         except VenueProtocolError as error:
@@ -73,14 +74,9 @@ class Reader:
         except (*BROKEN, VenueProtocolError):
             return whole
         made, shape = _SHAPES[topic.kind]
-        valid: list[Any] = []
-        damages: list[Damage] = []
-        for row in rows[:ROWS_MAX]:
-            try:
-                valid.append(msgspec.json.decode(row, type=shape))
-            except BROKEN as error:
-                row_reason = f"{clip(str(error))} in {clip(bytes(row), 200)}"
-                damages.append(Damage(topic.kind, self._names.get(topic.symbol, ""), row_reason, True))
+        name = self._names.get(topic.symbol, "")
+        found, damages = rows_of(rows[:ROWS_MAX], shape, topic.kind, lambda _: name)
+        valid = [row for row in found if row is not None]
         if not valid or not damages or len(rows) > ROWS_MAX:
             return whole
         return Salvaged(made(topic, envelope.type == "snapshot", envelope.ts, valid), damages)

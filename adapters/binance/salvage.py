@@ -13,6 +13,7 @@ from typing import Final
 
 from adapters.binance.wire import SHAPES, Frame, Reply, decode_message, kind_of
 from adapters.transport.protocol import Damage, Salvaged
+from adapters.transport.salvage import only, shown
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -31,13 +32,13 @@ def decode_or_salvage(message: str | bytes, names: Collection[str]) -> Frame | R
     try:
         frame = decode_message(message)
     except VenueProtocolError as error:
-        return Salvaged(None, [_attributed(_text(message), str(error), names)])
+        return Salvaged(None, [_attributed(shown(message), str(error), names)])
     if isinstance(frame, Reply):
         return frame
     if frame is None:
-        found = set(_SYMBOL.findall(_text(message))) & set(names)
+        found = set(_SYMBOL.findall(shown(message))) & set(names)
         reason = f"an event of no known kind in {clip(message)}"
-        return Salvaged(None, [Damage("", _only(found), reason)]) if found else None
+        return Salvaged(None, [Damage("", only(found), reason)]) if found else None
     name = _name_of(frame)
     if frame.symbol and name.lower() != frame.symbol.lower():
         reason = f"stream {clip(frame.symbol)} has an event of {clip(name)}"
@@ -53,21 +54,13 @@ def _name_of(frame: Frame) -> str:
     return str(getattr(event, "s", getattr(event, "symbol", frame.symbol)))
 
 
-def _text(message: str | bytes) -> str:
-    return message if isinstance(message, str) else message.decode("utf-8", "replace")
-
-
 def _attributed(text: str, reason: str, names: Collection[str]) -> Damage:
     streams = {kind_of(stream) for stream in _STREAM.findall(text)}
     symbols = set(_SYMBOL.findall(text)) & set(names)
     if len(streams) != 1:
-        return Damage("", _only(symbols), reason)
+        return Damage("", only(symbols), reason)
     kind, symbol = streams.pop()
     name = next((one for one in names if one.lower() == symbol.lower()), "")
     if kind not in SHAPES or not name or symbols - {name}:
         return Damage("", "", reason)
     return Damage(kind, name, reason)
-
-
-def _only(found: Collection[str]) -> str:
-    return next(iter(found)) if len(found) == 1 else ""

@@ -21,6 +21,7 @@ from adapters.coinbase.wire import (
     SubscriptionsFrame,
 )
 from adapters.transport.protocol import UNREAD, ConfirmedAll, Control, Damage, Refused, Salvaged, Subscription
+from adapters.transport.shares import distribute
 from engine.events import InstrumentListed
 
 __all__ = [
@@ -124,16 +125,7 @@ def venue_intervals(intervals: Iterable[str]) -> tuple[str, ...]:
 def share_out(
     instruments: Sequence[InstrumentListed], channels: Sequence[str], per_connection: int
 ) -> list[tuple[tuple[InstrumentListed, ...], tuple[Channel, ...]]]:
-    """Return the instruments and channels of each connection; an instrument is never split.
-
-    A connection has the heartbeats, and takes instruments until it has `per_connection` subscriptions, and at
-    least one.
-    """
-    shares: list[tuple[list[InstrumentListed], list[Channel]]] = []
-    for listed in instruments:
-        own = [Channel(kind, listed.name) for kind in ("market_trades", "ticker", *channels)]
-        if not shares or len(shares[-1][1]) + len(own) > per_connection:
-            shares.append(([], [HEARTBEATS]))
-        shares[-1][0].append(listed)
-        shares[-1][1].extend(own)
-    return [(tuple(carried), tuple(own)) for carried, own in shares]
+    """Return the instruments and subscriptions of each connection. See `distribute`."""
+    kinds = ("market_trades", "ticker", *channels)
+    wanted = ((one, [Channel(kind, one.name) for kind in kinds]) for one in instruments)
+    return distribute(wanted, per_connection, (HEARTBEATS,))

@@ -11,12 +11,10 @@ from adapters.coinbase.channels import GRANULARITIES
 from adapters.coinbase.decode import Decoder
 from adapters.coinbase.info import PAGE, CoinbaseInfo
 from adapters.transport.governor import Priority
-from adapters.transport.history import Odd
+from adapters.transport.history import Odd, take_rows
 from engine.clock import SECOND_NS
-from engine.errors import VenueProtocolError
 from engine.events import CandleRead, InstrumentListed
 from engine.values import format_interval
-from engine.venue import Unusable
 
 __all__ = ["read_candles"]
 
@@ -43,17 +41,10 @@ async def read_candles(
         rows = await info.candles(
             listed.name, granularity, from_ns // SECOND_NS, last_ns // SECOND_NS, priority, odd
         )
-        for row in rows:
-            at_ns = int(row.start) * SECOND_NS
-            if not from_ns <= at_ns <= last_ns:
-                continue
-            try:
-                candle = decoder.candle(row, interval_ns, recv_ns, purpose)
-            except VenueProtocolError as error:
-                if odd is None:
-                    raise
-                odd(Unusable(at_ns, str(error)))
-                continue
-            if candle is not None:
-                found[at_ns] = candle
+        take_rows(
+            *(found, rows, from_ns, last_ns + 1),
+            time_of=lambda row: int(row.start) * SECOND_NS,
+            decode=lambda row: decoder.candle(row, interval_ns, recv_ns, purpose),
+            odd=odd,
+        )
     return [found[at_ns] for at_ns in sorted(found)]

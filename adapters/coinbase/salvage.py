@@ -9,7 +9,6 @@ feed doubts everything of the connection. Called by `channels.py` and `decode.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -22,8 +21,9 @@ from adapters.coinbase.wire import (
     WireTrade,
     decode_message,
 )
-from adapters.transport.decoding import BROKEN, reason_of
+from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
+from adapters.transport.salvage import only, rows_of, shown
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -60,15 +60,11 @@ def decode_or_salvage(message: str | bytes) -> Any:
     try:
         frame = decode_message(message)
     except VenueProtocolError as error:
-        return _salvage(_text(message), str(error))
-    if isinstance(frame, OtherFrame) and (named := _NAME.findall(_text(message))):
+        return _salvage(shown(message), str(error))
+    if isinstance(frame, OtherFrame) and (named := _NAME.findall(shown(message))):
         reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
-        return Salvaged(None, [Damage("", _only(set(named)), reason)])
+        return Salvaged(None, [Damage("", only(set(named)), reason)])
     return frame
-
-
-def _text(message: str | bytes) -> str:
-    return message if isinstance(message, str) else message.decode("utf-8", "replace")
 
 
 def _salvage(text: str, reason: str) -> Salvaged:
@@ -78,15 +74,8 @@ def _salvage(text: str, reason: str) -> Salvaged:
         return Salvaged(None, [_attributed(text, reason)])
     if found.channel != "market_trades" or sum(len(one.trades) for one in found.events) > ROWS_MAX:
         return Salvaged(None, [_attributed(text, reason)])
-    rows: list[Any] = []
-    damages = []
-    for row in [row for event in found.events for row in event.trades]:
-        try:
-            rows.append(msgspec.json.decode(row, type=WireTrade))
-        except BROKEN as error:
-            rows.append(None)
-            said = f"{reason_of(error)} in {clip(bytes(row))}"
-            damages.append(Damage("market_trades", _named(row), said, True))
+    raw = [row for event in found.events for row in event.trades]
+    rows, damages = rows_of(raw, WireTrade, "market_trades", _named)
     if not any(row is not None for row in rows):
         return Salvaged(None, [one._replace(placed=False) for one in damages] or [_attributed(text, reason)])
     frame = TradesFrame(
@@ -104,11 +93,6 @@ def _named(row: msgspec.Raw) -> str:
 
 def _attributed(text: str, reason: str) -> Damage:
     """Return the damage of a message as a whole."""
-    channel = _only(set(_CHANNEL.findall(text)))
+    channel = only(set(_CHANNEL.findall(text)))
     channel = "level2" if channel == "l2_data" else channel  # the name of its subscription
-    return Damage(channel, _only(set(_NAME.findall(text))) if channel else "", reason)
-
-
-def _only(found: Iterable[str]) -> str:
-    one, *more = [*found, ""]
-    return one if len(more) <= 1 else ""
+    return Damage(channel, only(set(_NAME.findall(text))) if channel else "", reason)

@@ -21,6 +21,7 @@ from adapters.hyperliquid.listing import dex_of
 from adapters.hyperliquid.salvage import decode_or_salvage
 from adapters.hyperliquid.wire import Frame
 from adapters.transport.protocol import Control, Salvaged, Subscription
+from adapters.transport.shares import distribute
 from engine.config import CHANNELS
 from engine.errors import ConfigError, UsageError
 from engine.events import InstrumentListed
@@ -91,23 +92,16 @@ def share_out(
     intervals: Sequence[str],
     per_connection: int,
 ) -> list[tuple[tuple[InstrumentListed, ...], tuple[Channel, ...]]]:
-    """Return the instruments and subscriptions of each connection; an instrument is never split.
-
-    A connection takes instruments until it has `per_connection` subscriptions, and at least one.
-    """
-    shares: list[tuple[list[InstrumentListed], list[Channel]]] = []
+    """Return the instruments and subscriptions of each connection. See `distribute`."""
     dexs: set[str] = set()
-    for listed in instruments:
-        own = list(_of_instrument(listed.name, channels, venue_intervals(intervals)))
-        dex = dex_of(listed.name)
-        if "allMids" in channels and dex not in dexs:
-            dexs.add(dex)
-            own.append(Channel("allMids", dex=dex))
-        if not shares or len(shares[-1][1]) + len(own) > per_connection:
-            shares.append(([], []))
-        shares[-1][0].append(listed)
-        shares[-1][1].extend(own)
-    return [(tuple(carried), tuple(own)) for carried, own in shares]
+
+    def own(name: str) -> Iterator[Channel]:
+        yield from _of_instrument(name, channels, venue_intervals(intervals))
+        if "allMids" in channels and dex_of(name) not in dexs:
+            dexs.add(dex_of(name))
+            yield Channel("allMids", dex=dex_of(name))
+
+    return distribute(((one, own(one.name)) for one in instruments), per_connection)
 
 
 def _of_instrument(name: str, channels: Sequence[str], intervals: Sequence[str]) -> Iterator[Channel]:

@@ -10,7 +10,6 @@ decoder of the stream (`channels.py`) and by `decode.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +28,7 @@ from adapters.hyperliquid.wire import (
 )
 from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
+from adapters.transport.salvage import only, shown
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -47,15 +47,11 @@ def decode_or_salvage(message: str | bytes) -> Frame | Salvaged:
     try:
         frame = decode_message(message)
     except VenueProtocolError as error:
-        return _salvage(_text(message), str(error))
-    if isinstance(frame, OtherFrame) and (named := _NAME.findall(_text(message))):
+        return _salvage(shown(message), str(error))
+    if isinstance(frame, OtherFrame) and (named := _NAME.findall(shown(message))):
         reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
-        return Salvaged(None, [Damage("", _only(set(named)), reason)])
+        return Salvaged(None, [Damage("", only(set(named)), reason)])
     return frame
-
-
-def _text(message: str | bytes) -> str:
-    return message if isinstance(message, str) else message.decode("utf-8", "replace")
 
 
 def _salvage(text: str, reason: str) -> Salvaged:
@@ -106,15 +102,10 @@ def _mids(data: dict[str, Any], reason: str) -> Salvaged:
 def _attributed(text: str, reason: str) -> Damage:
     """Return the damage of a message as a whole."""
     channels, names = set(_CHANNEL.findall(text)), set(_NAME.findall(text))
-    channel = _only(channels)
+    channel = only(channels)
     if channel == str(SpotContextFrame.__struct_config__.tag):
         channel = "activeAssetCtx"  # the name of its subscription
-    return Damage(channel, _only(names) if channel else "", reason)
-
-
-def _only(found: Iterable[str]) -> str:
-    one, *more = [*found, ""]
-    return one if len(more) <= 1 else ""
+    return Damage(channel, only(names) if channel else "", reason)
 
 
 def _reason(error: Exception, row: object) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from adapters.kraken.salvage import decode_or_salvage
 from adapters.kraken.wire import CONTROLS, MESSAGE_BYTES_MAX, PING, AnswerFrame, OtherFrame
 from adapters.transport.protocol import ANSWERED, UNREAD, Confirmed, Control, Refused, Subscription
+from adapters.transport.shares import distribute
 from engine.events import InstrumentListed
 from engine.values import parse_interval
 
@@ -110,18 +111,10 @@ def share_out(
     intervals: Sequence[str],
     per_connection: int,
 ) -> list[tuple[tuple[InstrumentListed, ...], tuple[Channel, ...]]]:
-    """Return the instruments and channels of each connection; an instrument is never split.
-
-    A connection takes instruments until it has `per_connection` subscriptions, and at least one.
-    """
-    shares: list[tuple[list[InstrumentListed], list[Channel]]] = []
-    for listed in instruments:
-        own = list(_of_instrument(listed.name, channels, venue_intervals(intervals)))
-        if not shares or len(shares[-1][1]) + len(own) > per_connection:
-            shares.append(([], []))
-        shares[-1][0].append(listed)
-        shares[-1][1].extend(own)
-    return [(tuple(carried), tuple(own)) for carried, own in shares]
+    """Return the instruments and subscriptions of each connection. See `distribute`."""
+    own = venue_intervals(intervals)
+    wanted = ((one, _of_instrument(one.name, channels, own)) for one in instruments)
+    return distribute(wanted, per_connection)
 
 
 def _of_instrument(name: str, channels: Sequence[str], intervals: Sequence[str]) -> Iterator[Channel]:

@@ -17,11 +17,9 @@ from adapters.kraken.decode import Decoder
 from adapters.kraken.info import KrakenInfo
 from adapters.kraken.rules import RULES
 from adapters.transport.governor import Priority
-from adapters.transport.history import Odd
+from adapters.transport.history import Odd, take_rows
 from engine.clock import SECOND_NS
-from engine.errors import VenueProtocolError
 from engine.events import CandleRead, InstrumentListed
-from engine.venue import Unusable
 
 __all__ = ["CANDLES_MAX", "read_candles"]
 
@@ -50,14 +48,10 @@ async def read_candles(
         rest_names[listed.name], minutes_of(interval_ns), start_ns // SECOND_NS, priority, odd
     )
     found: dict[int, CandleRead] = {}
-    for row in answer.rows:
-        at_ns = row.time * SECOND_NS
-        if not start_ns <= at_ns < end_ns or row.time > answer.last:
-            continue
-        try:
-            found[at_ns] = decoder.rest_candle(row, listed, interval_ns, recv_ns, purpose)
-        except VenueProtocolError as error:
-            if odd is None:
-                raise
-            odd(Unusable(at_ns, str(error)))
+    take_rows(
+        *(found, (row for row in answer.rows if row.time <= answer.last), start_ns, end_ns),
+        time_of=lambda row: row.time * SECOND_NS,
+        decode=lambda row: decoder.rest_candle(row, listed, interval_ns, recv_ns, purpose),
+        odd=odd,
+    )
     return [found[at_ns] for at_ns in sorted(found)]

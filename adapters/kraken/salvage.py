@@ -9,7 +9,6 @@ and the feed doubts everything of the connection. Called by `channels.py` and `d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -23,8 +22,9 @@ from adapters.kraken.wire import (
     WireTrade,
     decode_message,
 )
-from adapters.transport.decoding import BROKEN, reason_of
+from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
+from adapters.transport.salvage import only, rows_of, shown
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -56,15 +56,11 @@ def decode_or_salvage(message: str | bytes) -> Any:
     try:
         frame = decode_message(message)
     except VenueProtocolError as error:
-        return _salvage(_text(message), str(error))
-    if isinstance(frame, OtherFrame) and (named := _NAME.findall(_text(message))):
+        return _salvage(shown(message), str(error))
+    if isinstance(frame, OtherFrame) and (named := _NAME.findall(shown(message))):
         reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
-        return Salvaged(None, [Damage("", _only(set(named)), reason)])
+        return Salvaged(None, [Damage("", only(set(named)), reason)])
     return frame
-
-
-def _text(message: str | bytes) -> str:
-    return message if isinstance(message, str) else message.decode("utf-8", "replace")
 
 
 def _salvage(text: str, reason: str) -> Salvaged:
@@ -80,16 +76,7 @@ def _salvage(text: str, reason: str) -> Salvaged:
 def _rows(found: _Rows) -> Salvaged:
     """Return a frame of the valid rows; an invalid one is None in its place."""
     shape = _SHAPES[found.channel]
-    rows: list[Any] = []
-    damages = []
-    for row in found.data:
-        try:
-            rows.append(msgspec.json.decode(row, type=shape))
-        except BROKEN as error:
-            rows.append(None)
-            damages.append(
-                Damage(found.channel, _named(row), f"{reason_of(error)} in {clip(bytes(row))}", True)
-            )
+    rows, damages = rows_of(found.data, shape, found.channel, _named)
     if not any(row is not None for row in rows):
         damages = [damage._replace(placed=False) for damage in damages]
         return Salvaged(None, damages or [Damage(found.channel, "", f"{clip(found.type)} has no rows")])
@@ -108,10 +95,5 @@ def _named(row: msgspec.Raw) -> str:
 
 def _attributed(text: str, reason: str) -> Damage:
     """Return the damage of a message as a whole."""
-    channel = _only(set(_CHANNEL.findall(text)))
-    return Damage(channel, _only(set(_NAME.findall(text))) if channel else "", reason)
-
-
-def _only(found: Iterable[str]) -> str:
-    one, *more = [*found, ""]
-    return one if len(more) <= 1 else ""
+    channel = only(set(_CHANNEL.findall(text)))
+    return Damage(channel, only(set(_NAME.findall(text))) if channel else "", reason)

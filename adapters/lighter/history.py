@@ -11,25 +11,22 @@ confirmed which of the two counts; rows beyond the span are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from adapters.lighter.decode import Decoder
 from adapters.lighter.info import LighterInfo
 from adapters.lighter.rules import CANDLES_PAGE
 from adapters.transport.governor import Priority
+from adapters.transport.history import Odd, take_rows
 from engine.clock import SECOND_NS
-from engine.errors import VenueProtocolError
 from engine.events import CandleRead, FundingRead, InstrumentListed
 from engine.values import format_interval
-from engine.venue import Unusable
 
 __all__ = ["read_candles", "read_rates"]
 
 _NS_PER_MS: Final = 1_000_000
 _HOUR_NS: Final = 3_600 * SECOND_NS
-
-Odd = Callable[[Unusable], None]
 
 
 async def read_candles(
@@ -59,19 +56,12 @@ async def read_candles(
             priority,
             odd,
         )
-        for row in rows:
-            at_ns = row.t * _NS_PER_MS
-            if not from_ns <= at_ns < until_ns:
-                continue
-            try:
-                candle = decoder.candle(row, listed, interval_ns, recv_ns, purpose)
-            except VenueProtocolError as error:
-                if odd is None:
-                    raise
-                odd(Unusable(at_ns, str(error)))
-                continue
-            if candle is not None:
-                found[candle.start_ns] = candle
+        take_rows(
+            *(found, rows, from_ns, until_ns),
+            time_of=lambda row: row.t * _NS_PER_MS,
+            decode=lambda row: decoder.candle(row, listed, interval_ns, recv_ns, purpose),
+            odd=odd,
+        )
     return [found[at_ns] for at_ns in sorted(found)]
 
 
@@ -91,14 +81,12 @@ async def read_rates(
         until_ns = min(to_ns, begin_ns + CANDLES_PAGE * _HOUR_NS)
         start_ms, end_ms = -(-begin_ns // _NS_PER_MS), (until_ns - 1) // _NS_PER_MS
         count = -(-(until_ns - begin_ns) // _HOUR_NS)
-        for row in await info.fundings(markets[listed.name], start_ms, end_ms, count, odd=odd):
-            if not begin_ns <= row.at_ns < until_ns:
-                continue
-            try:
-                rate = decoder.funding(row, listed, recv_ns)
-            except VenueProtocolError as error:
-                odd(Unusable(row.at_ns, str(error)))
-                continue
-            if rate is not None:
-                found[rate.venue_ns] = rate
+        take_rows(
+            found,
+            await info.fundings(markets[listed.name], start_ms, end_ms, count, odd=odd),
+            *(begin_ns, until_ns),
+            time_of=lambda row: row.at_ns,
+            decode=lambda row: decoder.funding(row, listed, recv_ns),
+            odd=odd,
+        )
     return [found[at_ns] for at_ns in sorted(found)]

@@ -10,7 +10,7 @@ otherwise both are unknown, and the feed doubts everything of the connection. Ca
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -29,6 +29,7 @@ from adapters.lighter.wire import (
 )
 from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
+from adapters.transport.salvage import rows_of, shown
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -62,8 +63,8 @@ class Reader:
             if is_snapshot(frame):
                 return Subscribed(Channel.of(frame.channel), frame)
         except VenueProtocolError as error:
-            return self._salvage(_text(message), str(error))
-        if isinstance(frame, OtherFrame) and (found := self._attributed(_text(message), "")).channel:
+            return self._salvage(shown(message), str(error))
+        if isinstance(frame, OtherFrame) and (found := self._attributed(shown(message), "")).channel:
             return Salvaged(None, [found._replace(reason=f"type {clip(frame.type)} is unknown")])
         return frame  # type: ignore[no-any-return]
 
@@ -89,12 +90,9 @@ class Reader:
             rows = _rows(found.get(member))
             if rows is None:
                 return whole
-            lists[member] = []
-            for row in rows:
-                try:
-                    lists[member].append(msgspec.json.decode(row, type=WireTrade))
-                except BROKEN as error:
-                    damages.append(self._damage(channel, error, row))
+            found_rows, broken = rows_of(rows, WireTrade, channel.kind, self._name_of(channel))
+            lists[member] = [row for row in found_rows if row is not None]
+            damages += broken
         if not any(lists.values()) or not damages:
             return whole
         return Salvaged(TradesFrame(channel.text(":"), 0, **lists), damages)
@@ -104,20 +102,15 @@ class Reader:
         rows = _rows(found.get("candles"))
         if rows is None:
             return whole
-        valid: list[WireCandle] = []
-        damages: list[Damage] = []
-        for row in rows:
-            try:
-                valid.append(msgspec.json.decode(row, type=WireCandle))
-            except BROKEN as error:
-                damages.append(self._damage(channel, error, row))
+        candles, damages = rows_of(rows, WireCandle, channel.kind, self._name_of(channel))
+        valid = [row for row in candles if row is not None]
         if not valid or not damages:
             return whole
         return Salvaged(CandlesFrame(channel.text(":"), 0, valid), damages)
 
-    def _damage(self, channel: Channel, error: Exception, row: msgspec.Raw) -> Damage:
-        reason = f"{clip(str(error))} in {clip(bytes(row), 200)}"
-        return Damage(channel.kind, self._names.get(channel.market, ""), reason, True)
+    def _name_of(self, channel: Channel) -> Callable[[msgspec.Raw], str]:
+        name = self._names.get(channel.market, "")
+        return lambda _: name
 
     def _attributed(self, text: str, reason: str) -> Damage:
         """Return the damage of a message as a whole."""
@@ -130,10 +123,6 @@ class Reader:
         if kind not in _KINDS or (kinds and kinds != {kind}):
             kind = ""
         return Damage(kind, name if kind else "", reason)
-
-
-def _text(message: str | bytes) -> str:
-    return message if isinstance(message, str) else message.decode("utf-8", "replace")
 
 
 def _rows(raw: msgspec.Raw | None) -> list[msgspec.Raw] | None:

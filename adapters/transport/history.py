@@ -8,8 +8,8 @@ that reads its candles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -20,7 +20,10 @@ from engine.events import CandleRead, InstrumentListed
 from engine.values import parse_interval
 from engine.venue import Rules, Unusable
 
-__all__ = ["Odd", "ReadWindows", "closed_since", "last_closed"]
+__all__ = ["Odd", "ReadWindows", "closed_since", "last_closed", "take_rows"]
+
+_Event = TypeVar("_Event")
+_Row = TypeVar("_Row")
 
 Odd = Callable[[Unusable], None]
 """Takes the rows that cannot be used."""
@@ -46,6 +49,34 @@ class ReadWindows(Protocol):
         Rows that cannot be used are passed to `odd` if it is given, and else fail the reading.
         """
         ...
+
+
+def take_rows(
+    found: dict[int, _Event],
+    rows: Iterable[_Row],
+    start_ns: int,
+    end_ns: int,
+    time_of: Callable[[_Row], int],
+    decode: Callable[[_Row], _Event | None],
+    odd: Odd | None,
+) -> None:
+    """Add what rows of an answer say to `found`, by their time, from `start_ns` on and before `end_ns`.
+
+    A row that cannot be used is passed to `odd` if it is given, and else raises VenueProtocolError.
+    """
+    for row in rows:
+        at_ns = time_of(row)
+        if not start_ns <= at_ns < end_ns:
+            continue
+        try:
+            event = decode(row)
+        except VenueProtocolError as error:
+            if odd is None:
+                raise
+            odd(Unusable(at_ns, str(error)))
+            continue
+        if event is not None:
+            found[at_ns] = event
 
 
 async def last_closed(
