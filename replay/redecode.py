@@ -88,6 +88,8 @@ class Mismatch(msgspec.Struct, frozen=True):
 class Redecoded(msgspec.Struct):
     """The result: messages that cannot be decoded are `refused`; the other fields count events.
 
+    `books` of the missing and extra ones are books.
+
     Not compared: `repeated` (emitted before, older, or unchanged), `unconfirmed` (before a connection was
     confirmed or after the session's last event), `over_rest` and `uncovered` records.
     """
@@ -98,6 +100,7 @@ class Redecoded(msgspec.Struct):
     differing: int = 0
     missing: int = 0
     extra: int = 0
+    books: int = 0
     repeated: int = 0
     unconfirmed: int = 0
     over_rest: int = 0
@@ -422,6 +425,8 @@ class _Comparison:
         found.differing += kind == "differs"
         found.missing += kind == "missing"
         found.extra += kind == "extra"
+        event = entry.event if entry else recorded
+        found.books += kind != "differs" and isinstance(event, BookRead)
         if found.first is None:
             file, number = (entry.raw.file, entry.raw.number) if entry else ("", 0)
             found.first = Mismatch(kind, file, number, seq, recorded, entry.event if entry else None)

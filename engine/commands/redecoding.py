@@ -118,6 +118,11 @@ def _print(folder: Path, found: Redecoded, renderer: Renderer) -> None:
     table([(name, value) for name, value in counts])
     for note in found.notes:
         click.echo(f"  note      {note}")
+    if found.books:
+        click.echo(
+            f"  books     {found.books:,} of the missing and extra events. A book that the feed keeps from"
+        )
+        click.echo("            changes is recorded ten times a second at most; at other moments it differs")
     if found.first is not None:
         _print_first(found.first, renderer)
 

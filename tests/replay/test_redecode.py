@@ -294,3 +294,6 @@ def test_a_book_that_was_read_before_its_message_is_found_with_it() -> None:
     messages = [(at(2), frame(2)), (at(20.5), frame(20))]
     assert compare(messages, [UP, book(2), book(20)]).same
     assert not compare(messages, [UP, book(2), book(20, 60_000)]).same
+    more = [messages[0], (at(10), frame(10)), messages[1]]
+    found = compare(more, [UP, book(2), book(20)])
+    assert (found.extra, found.books) == (1, 1)
