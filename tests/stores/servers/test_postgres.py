@@ -10,6 +10,7 @@ import pytest
 
 from engine.stores.rows.tables import TABLES
 from engine.stores.store import Store
+from tests.profiles import pick
 from tests.stores.servers.running import Server
 from tests.stores.store_contract import Content, StoreContract, killed_process
 from tests.stores.test_contract import NEVER_CHANGED
@@ -31,7 +32,7 @@ class OnPostgres(StoreContract):
             return [(table, row) for table in TABLES if table != "cursor" for row in found.rows(table)]
 
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
-        return killed_process(step, work, "engine.stores.postgres.store")
+        return killed_process(1 + (step - 1) * pick(5, deep=1), work, "engine.stores.postgres.store")
 
 
 def schema_of(place: Path) -> str:
