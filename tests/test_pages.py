@@ -34,6 +34,9 @@ ADDRESS = "0x4a62316623ad457f02cdc5d997ded67a383ec569"
 VENUE_ONLY = ("--config testnet.toml",)
 """Parts of commands that need the real venue. The test parses them and does not run them."""
 
+SERVER_ONLY = ("postgresql://", "http://127.0.0.1:9000", "docker run", "pip install 'retape[")
+"""Parts of commands that need the server of a store. `make test-stores` runs what they do."""
+
 SANDBOXES = [name for name in venue_names() if name != "sandbox" and find_venue(name).sandbox]
 """The venues that a sandbox stands for."""
 
@@ -64,7 +67,7 @@ def variable_of(venue: str) -> str:
 def runnable(command: str) -> str:
     """Return a command as the test runs it."""
     command = command.replace("0xYOUR_ADDRESS", ADDRESS).replace(":3001", ":$PORT")
-    if command.startswith("git clone") or any(part in command for part in VENUE_ONLY):
+    if command.startswith("git clone") or any(part in command for part in (*VENUE_ONLY, *SERVER_ONLY)):
         return "true"
     if command == "make demo":
         return f'make demo ARGS="--for {SESSION_S}"'
