@@ -360,6 +360,7 @@ def test_the_sample_day_goes_there_and_back_by_the_commands(
 
 
 def test_a_broker_that_is_not_there_is_reported_in_one_line_without_the_password(tmp_path: Path) -> None:
+    pytest.importorskip("nats", reason="nats-py is not installed: make test-stores")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     done = engine("mirror", "push", SAMPLE, "--to", f"nats://me:secret-word@127.0.0.1:{port}/journal")
