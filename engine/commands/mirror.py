@@ -131,9 +131,9 @@ def days_of_journal(root: Path) -> Callable[[], Sequence[Path]]:
 def check_mirror(config: Config, stores: Mapping[str, Store]) -> None:
     """Check the section `[mirror]` of a session, without any I/O. Raises ConfigError, UsageError."""
     if config.mirror.url:
-        broker_at(config.mirror.url)
         if MIRROR in stores:
             raise ConfigError(f"stores.name: {MIRROR!r} is the name of the mirror; give this store another")
+        broker_at(config.mirror.url)
 
 
 def make_mirror(root: Path, config: Config) -> dict[str, MakeProjector]:

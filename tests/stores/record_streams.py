@@ -303,6 +303,15 @@ def filled_before_and_after() -> list[Record]:
     ]
 
 
+def corrected_in_one_batch() -> list[Record]:
+    """A bar and a correction of it that comes before an older one: the newest revision counts."""
+    newer, older = (
+        BarClosed(T + number, 1, MINUTE_NS, START_NS, 1, 10, 1, 7, 1, 3, "trade", revision)
+        for number, revision in ((2, 2), (3, 1))
+    )
+    return [(1, 0, BTC), (2, 0, newer), (3, 2, older)]
+
+
 def run_apart(code: str, path: Path) -> int:
     """Run code in a process of its own, with this module's names; `path` is argv[1]. Return its exit code."""
     before = """

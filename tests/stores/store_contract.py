@@ -53,6 +53,7 @@ from .record_streams import (
     MINUTE_NS,
     ORDER,
     T,
+    corrected_in_one_batch,
     digest_at,
     filled_before_and_after,
     frames_of,
@@ -144,6 +145,7 @@ class StoreContract(ABC):
 
     @examples(0.5, suppress_health_check=[HealthCheck.differing_executors])
     @given(records=record_streams(), size=st.integers(1, 9), cut=st.integers(0, 42))
+    @example(records=corrected_in_one_batch(), size=9, cut=0)
     @example(records=filled_before_and_after(), size=3, cut=0)
     @example(records=filled_before_and_after(), size=5, cut=1)
     def test_live_caught_up_and_rebuilt_rows_are_the_same(

@@ -153,7 +153,7 @@ class ParquetStore:
         else:
             self._convert(new)
             for name, keyed in new.items():
-                state.wait(name, [one for one in keyed if self._counts(name, *one)])
+                state.wait(name, [one for one in self._latest(name, keyed) if self._counts(name, *one)])
         state.move_cursor(cursor)
         self._moved = True
 
