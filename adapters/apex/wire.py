@@ -276,7 +276,7 @@ def _decode(text: str) -> Frame:
 
 
 def ns_of(at: int) -> int:
-    """Return the nanoseconds of a time whose unit is told by its size: s, ms or µs."""
+    """Return the nanoseconds of a time whose unit follows from its size: s, ms or µs."""
     if at >= _MICROS_FROM:
         return at * 1_000
     return at * (1_000_000 if at >= _MILLIS_FROM else 1_000_000_000)

@@ -152,7 +152,7 @@ class BinanceFeed(Feed):
         return self._probes.of(one.key for one in stream.confirmed if isinstance(one.key, Channel))
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
-        """See `StreamHost`. Another server of the venue may count updates of the best bid and ask anew."""
+        """See `StreamHost`. Another server of the venue may count updates from another start."""
         self._decoder.forget_updates()
         await super().stream_up(stream, recv_ns)
 

@@ -48,7 +48,7 @@ def check_command(
     """Check that no decision of STRATEGY (module:Class) on DAYS depends on what came later.
 
     \b
-    A backtest that knows the future earns money that nobody will earn. Three ways in are tried:
+    A backtest that knows the future earns money that no live session will. Three ways in are tried:
       - prefixes: the days end right after a decision; the decisions until then must stay the same
       - tables: dicts and lists by time in your modules have only the rows until now
       - state outside: the days run again in modules that have seen all of them

@@ -1,7 +1,7 @@
 """Signatures: percent-encode first, then sign exactly the text that is sent.
 
 Owns the text of a signed request and the two signatures of Binance: HMAC-SHA256 in lower-case hex, and
-Ed25519 in base64. Promises: `signed_query` returns the query once, and nobody encodes or reorders it after
+Ed25519 in base64. Promises: `signed_query` returns the query once, and nothing encodes or reorders it after
 that. Source: the venue's request security, 2026-07, with its two known answers, and RFC 8032.
 """
 

@@ -143,7 +143,7 @@ class PostgresStore:
             raise known from error
 
     def cursor(self) -> Cursor | None:
-        """See `Store`. Locks the row of the cursor, so that nobody else can move it before the end."""
+        """See `Store`. Locks the row of the cursor, so that no other writer can move it before the end."""
         state = read_state(self._ready(), self._layout, lock=True)
         if state is None or state.cursor is None:
             if self._had_rows and not self._rebuilding:

@@ -42,7 +42,7 @@ T = TypeVar("T")
 WAIT_S: Final = 5.0
 LOCK_S: Final = 60
 COMMANDS_MAX: Final = 2_000
-"""Entries that one script writes: Redis serves nobody else meanwhile."""
+"""Entries that one script writes: Redis serves no other client meanwhile."""
 
 _WRITE: Final = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 'writer' end
