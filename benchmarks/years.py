@@ -6,7 +6,6 @@ twelfth of three years; `python -m benchmarks.years` plays all of them, which ta
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,15 @@ GOAL_S: Final = 8.0
 GOAL_MB: Final = 150.0
 _COINS: Final = ("ONE", "TWO")
 _STRATEGY: Final = ("--strategy", "engine.strategies.crossover:Crossover", "--param", "interval=1h")
+
+_MEASURED: Final = """
+import os, subprocess, sys
+process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(process.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+"""Starts a command from a small process: Linux counts what its starter held as memory of the command."""
 
 
 def measure_years(root: Path, minutes: int = MINUTES) -> None:
@@ -51,16 +59,16 @@ def measure_years(root: Path, minutes: int = MINUTES) -> None:
 
 def _measure(what: str, *command: str, goal_s: float | None = None) -> None:
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "engine", *command], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds, peak = time.perf_counter() - began, used.ru_maxrss / 1024
+    found = subprocess.run(
+        [sys.executable, "-S", "-c", _MEASURED, "-m", "engine", *command], stdout=subprocess.PIPE, check=True
+    )
+    code, cpu, peak = map(float, found.stdout.split())
+    seconds = time.perf_counter() - began
     verdict = ""
     if goal_s is not None:
         reached = seconds <= goal_s and peak <= GOAL_MB
         verdict = f"   goal {goal_s:.2g} s, {GOAL_MB:g} MiB: {'reached' if reached else 'missed'}"
-    failed = f"   failed with {process.returncode}" if process.returncode else ""
-    cpu = used.ru_utime + used.ru_stime
+    failed = f"   failed with {code:g}" if code else ""
     print(f"  {what:22}  {seconds:>7.2f} s  {cpu:>7.2f} s cpu  {peak:>6.0f} MiB{verdict}{failed}", flush=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,12 @@ import trio
 
 from adapters.apex.client import ApexClient
 from adapters.apex.sandbox.protocol import ApexProtocol
-from adapters.exchange.server import LocalExchange
 from adapters.exchange.tape import Tape
-from engine.clock import AdoptedClock
-from engine.config import BarsConfig, Config, DataConfig
 from engine.events import (
     BarDiffers,
     BookRead,
     CandleRead,
     ContextRead,
-    Event,
     FeedDamaged,
     FeedDown,
     FeedGap,
@@ -29,80 +24,24 @@ from engine.events import (
     Quote,
     Trade,
 )
-from engine.values import BUY, SELL
-from engine.venue import SessionContext
 from tests.exchange.kit import running, until
+from tests.exchange.known_tape import (
+    MS,
+    START_NS,
+    Inputs,
+    cut,
+    has_last,
+    is_end_of,
+    rows,
+    run_feed,
+    tape_of,
+    trades,
+)
 from tests.exchange.market_data import VISIBLE, check_venue, run, staged
 from tests.profiles import pick
 
-START_NS = 1_733_356_800_000_000_000
-MS = 1_000_000
 ETH = InstrumentListed(START_NS, 1, "apex", "ETH-USDT", 2, 4, silence="none")
 BTC = InstrumentListed(START_NS, 2, "apex", "BTC-USDT", 1, 5, silence="none")
-
-
-class Inputs:
-    """Keeps what the feed sends."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    async def send(self, events: list[Event]) -> None:
-        self.events += events
-
-    def offer(self, events: list[Event]) -> bool:
-        self.events += events
-        return True
-
-    def all(self, kind: type[Any]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-def trades(count: int, *, number: int, over_ms: int) -> list[Trade]:
-    """Return trades spread over a time; three at a time share a millisecond."""
-    found = []
-    for index in range(count):
-        at_ns = START_NS + (300 + index // 3 * 3 * over_ms // count) * MS
-        side = BUY if index % 2 else SELL
-        price = 206_000 + index // 3 % 7 * 10
-        found.append(Trade(at_ns, at_ns, number, price, 100 + index, side, 10_000 * number + index))
-    return found
-
-
-def tape_of(*streams: Sequence[Trade]) -> Tape:
-    """Return a tape of these trades with quotes that follow them."""
-    events: list[Any] = []
-    for trade in sorted((one for stream in streams for one in stream), key=lambda one: one.venue_ns):
-        at_ns, number, price = trade.venue_ns, trade.instrument, trade.price
-        events += [trade, Quote(at_ns, at_ns, number, price - 10, 500, price + 10, 500)]
-    return Tape([ETH, BTC], START_NS, lambda _: iter(events))
-
-
-def rows(events: Sequence[Trade], number: int) -> list[tuple[int, int, int, int]]:
-    return [(one.venue_ns, one.price, one.size, one.aggressor) for one in events if one.instrument == number]
-
-
-def has_last(inputs: Inputs, *streams: Sequence[Trade]) -> bool:
-    """Return whether the last trade of each stream has arrived."""
-    newest = {one.instrument: one.venue_ns for one in inputs.all(Trade)}
-    return all(newest.get(own[-1].instrument) == own[-1].venue_ns for own in streams)
-
-
-async def run_feed(
-    client: ApexClient,
-    inputs: Inputs,
-    names: Sequence[str],
-    channels: Sequence[str],
-    nursery: trio.Nursery,
-) -> tuple[InstrumentListed, ...]:
-    listing = await client.listing(names)
-    time = listing.time
-    clock = AdoptedClock(time.venue_ns, time.answered_ns, time.speed or 1.0)
-    config = Config(data=DataConfig(channels=tuple(channels)), bars=BarsConfig(intervals=("1m",)))
-    context = SessionContext(config, clock, lambda: 0.0, listing.instruments, inputs)
-    for edge in client.feeds(context):
-        nursery.start_soon(edge.run)
-    return tuple(listing.instruments)
 
 
 ALL = ("orderBook200", "instrumentInfo", "candle")
@@ -110,7 +49,7 @@ ALL = ("orderBook200", "instrumentInfo", "candle")
 
 async def test_everything_of_the_tape_arrives_once() -> None:
     own = [trades(180, number=1, over_ms=6000), trades(120, number=2, over_ms=6000)]
-    tape = tape_of(*own)
+    tape = tape_of([ETH, BTC], *own)
     inputs = Inputs()
     async with running(ApexProtocol, tape, speed=3.0) as (_, address), trio.open_nursery() as nursery:
         client = ApexClient(address.base_url)
@@ -131,16 +70,11 @@ async def test_everything_of_the_tape_arrives_once() -> None:
     assert len(inputs.all(FeedUp)) == 1
 
 
-def is_end_of(found: list[Any], whole: list[Any]) -> bool:
-    """Return whether trades are the last ones of the tape: those before the session are not emitted."""
-    return bool(found) and whole[-len(found) :] == found
-
-
 async def test_a_lost_connection_loses_and_doubles_nothing() -> None:
     own = trades(240, number=1, over_ms=12_000)
     inputs = Inputs()
     async with (
-        running(ApexProtocol, tape_of(own), speed=3.0) as (exchange, address),
+        running(ApexProtocol, tape_of([ETH, BTC], own), speed=3.0) as (exchange, address),
         trio.open_nursery() as nursery,
     ):
         client = ApexClient(address.base_url)
@@ -157,17 +91,11 @@ async def test_a_lost_connection_loses_and_doubles_nothing() -> None:
     assert inputs.all(BookRead)[-1].bids
 
 
-def cut(exchange: LocalExchange) -> None:
-    """End all connections without a close frame."""
-    for client in list(exchange._protocol._connections):  # type: ignore[attr-defined]
-        client.abort()
-
-
 async def test_a_missing_change_of_a_book_is_found_and_only_that_book_is_read_again() -> None:
     own = [trades(300, number=number, over_ms=20_000) for number in (1, 2)]
     inputs = Inputs()
     async with (
-        running(ApexProtocol, tape_of(*own), speed=3.0) as (exchange, address),
+        running(ApexProtocol, tape_of([ETH, BTC], *own), speed=3.0) as (exchange, address),
         trio.open_nursery() as nursery,
     ):
         client = ApexClient(address.base_url)

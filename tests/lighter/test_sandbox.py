@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from adapters.exchange.server import LocalExchange
 from adapters.exchange.tape import Tape
 from adapters.lighter.client import LighterClient
 from adapters.lighter.sandbox.protocol import LighterProtocol
-from engine.clock import AdoptedClock
-from engine.config import BarsConfig, Config, DataConfig
 from engine.events import (
     BarDiffers,
     BookRead,
     CandleRead,
     ContextRead,
-    Event,
     FeedDamaged,
     FeedDown,
     FeedGap,
@@ -30,84 +25,24 @@ from engine.events import (
     Quote,
     Trade,
 )
-from engine.values import BUY, SELL
-from engine.venue import SessionContext
 from tests.exchange.kit import running, until
+from tests.exchange.known_tape import (
+    MS,
+    START_NS,
+    Inputs,
+    cut,
+    has_last,
+    is_end_of,
+    rows,
+    run_feed,
+    tape_of,
+    trades,
+)
 from tests.exchange.market_data import VISIBLE, check_venue, run, staged
 from tests.profiles import pick
 
-START_NS = 1_733_356_800_000_000_000
-MS = 1_000_000
 ETH = InstrumentListed(START_NS, 1, "lighter", "ETH", 2, 4, silence="none", ids="sequence")
 BTC = InstrumentListed(START_NS, 2, "lighter", "BTC", 1, 5, silence="none", ids="sequence")
-
-
-class Inputs:
-    """Keeps what the feed sends."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    async def send(self, events: list[Event]) -> None:
-        self.events += events
-
-    def offer(self, events: list[Event]) -> bool:
-        self.events += events
-        return True
-
-    def all(self, kind: type[Any]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-def trades(count: int, *, number: int, over_ms: int) -> list[Trade]:
-    """Return trades spread over a time; three at a time share a millisecond."""
-    found = []
-    for index in range(count):
-        at_ns = START_NS + (300 + index // 3 * 3 * over_ms // count) * MS
-        side = BUY if index % 2 else SELL
-        price = 206_000 + index // 3 % 7 * 10
-        found.append(Trade(at_ns, at_ns, number, price, 100 + index, side, 10_000 * number + index))
-    return found
-
-
-def tape_of(*streams: Sequence[Trade], forced: Sequence[int] = ()) -> Tape:
-    """Return a tape of these trades with quotes that follow them; `forced` are ids of liquidations."""
-    events: list[Any] = []
-    for trade in sorted((one for stream in streams for one in stream), key=lambda one: one.venue_ns):
-        at_ns, number, price = trade.venue_ns, trade.instrument, trade.price
-        events += [trade, Quote(at_ns, at_ns, number, price - 10, 500, price + 10, 500)]
-        if trade.trade_id in forced:
-            events.append(
-                LiquidationRead(at_ns, at_ns, number, trade.aggressor, price, trade.size, trade.trade_id)
-            )
-    return Tape([ETH, BTC], START_NS, lambda _: iter(events))
-
-
-def rows(events: Sequence[Trade], number: int) -> list[tuple[int, int, int, int]]:
-    return [(one.venue_ns, one.price, one.size, one.aggressor) for one in events if one.instrument == number]
-
-
-def has_last(inputs: Inputs, *streams: Sequence[Trade]) -> bool:
-    """Return whether the last trade of each stream has arrived."""
-    newest = {one.instrument: one.venue_ns for one in inputs.all(Trade)}
-    return all(newest.get(own[-1].instrument) == own[-1].venue_ns for own in streams)
-
-
-async def run_feed(
-    client: LighterClient,
-    inputs: Inputs,
-    names: Sequence[str],
-    channels: Sequence[str],
-    nursery: trio.Nursery,
-) -> tuple[InstrumentListed, ...]:
-    listing = await client.listing(names)
-    time = listing.time
-    clock = AdoptedClock(time.venue_ns, time.answered_ns, time.speed or 1.0)
-    config = Config(data=DataConfig(channels=tuple(channels)), bars=BarsConfig(intervals=("1m",)))
-    context = SessionContext(config, clock, lambda: 0.0, listing.instruments, inputs)
-    for edge in client.feeds(context):
-        nursery.start_soon(edge.run)
-    return tuple(listing.instruments)
 
 
 ALL = ("order_book", "market_stats", "candle")
@@ -115,7 +50,7 @@ ALL = ("order_book", "market_stats", "candle")
 
 async def test_everything_of_the_tape_arrives_once() -> None:
     own = [trades(180, number=1, over_ms=6000), trades(120, number=2, over_ms=6000)]
-    tape = tape_of(*own, forced=(10_150, 10_151))
+    tape = tape_of([ETH, BTC], *own, forced=(10_150, 10_151))
     inputs = Inputs()
     async with running(LighterProtocol, tape, speed=3.0) as (_, address), trio.open_nursery() as nursery:
         client = LighterClient(address.base_url)
@@ -137,16 +72,11 @@ async def test_everything_of_the_tape_arrives_once() -> None:
     assert len(inputs.all(FeedUp)) == 1
 
 
-def is_end_of(found: list[Any], whole: list[Any]) -> bool:
-    """Return whether trades are the last ones of the tape: those before the session are not emitted."""
-    return bool(found) and whole[-len(found) :] == found
-
-
 async def test_a_lost_connection_loses_and_doubles_nothing() -> None:
     own = trades(240, number=1, over_ms=12_000)
     inputs = Inputs()
     async with (
-        running(LighterProtocol, tape_of(own), speed=3.0) as (exchange, address),
+        running(LighterProtocol, tape_of([ETH, BTC], own), speed=3.0) as (exchange, address),
         trio.open_nursery() as nursery,
     ):
         client = LighterClient(address.base_url)
@@ -163,17 +93,11 @@ async def test_a_lost_connection_loses_and_doubles_nothing() -> None:
     assert inputs.all(BookRead)[-1].bids
 
 
-def cut(exchange: LocalExchange) -> None:
-    """End all connections without a close frame."""
-    for client in list(exchange._protocol._connections):  # type: ignore[attr-defined]
-        client.abort()
-
-
 async def test_a_missing_change_of_a_book_is_found_and_only_that_book_is_read_again() -> None:
     own = [trades(300, number=number, over_ms=20_000) for number in (1, 2)]
     inputs = Inputs()
     async with (
-        running(LighterProtocol, tape_of(*own), speed=3.0) as (exchange, address),
+        running(LighterProtocol, tape_of([ETH, BTC], *own), speed=3.0) as (exchange, address),
         trio.open_nursery() as nursery,
     ):
         client = LighterClient(address.base_url)
