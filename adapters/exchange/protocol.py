@@ -16,8 +16,9 @@ import msgspec
 
 from adapters.exchange.faults import Faults
 from adapters.exchange.instruments import Market, Played
-from adapters.exchange.market import InstrumentProfile
+from adapters.exchange.market import PROFILES, InstrumentProfile
 from adapters.exchange.options import SandboxOptions
+from engine.errors import UsageError
 from engine.events import InstrumentListed
 
 __all__ = ["Answer", "Client", "Request", "Scope", "VenueProtocol"]
@@ -108,9 +109,18 @@ class VenueProtocol(ABC):
     def lists(cls, profile: InstrumentProfile, number: int, recv_ns: int) -> InstrumentListed:
         """Return how the venue lists an instrument of the synthetic market."""
 
-    @classmethod  # noqa: B027
+    @classmethod
     def check(cls, options: SandboxOptions) -> None:
-        """Raise UsageError for options that the protocol cannot serve."""
+        """Raise UsageError for options that the protocol cannot serve. One without orders has no accounts."""
+        if options.accounts or options.volumes:
+            raise UsageError(
+                f"the sandbox of {cls.venue_name()} has market data only; remove --account and --volume"
+            )
+
+    @classmethod
+    def venue_name(cls) -> str:
+        """Return the name under which instruments are listed."""
+        return cls.lists(next(iter(PROFILES.values())), 0, 0).venue
 
     # Requests.
 

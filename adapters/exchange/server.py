@@ -28,7 +28,6 @@ from starlette.websockets import WebSocket
 from adapters.exchange.connection import Asgi, TcpConnection, WebsocketPeer, hypercorn_config
 from adapters.exchange.faults import Faults
 from adapters.exchange.instruments import Market, Played
-from adapters.exchange.market import PROFILES
 from adapters.exchange.options import SandboxAddress, SandboxOptions, check_options, loopback
 from adapters.exchange.player import Player
 from adapters.exchange.protocol import VenueProtocol
@@ -84,7 +83,7 @@ class LocalExchange:
             tape = (
                 synthetic_tape(options.seed, options.instruments, lists=protocol.lists, calm=options.maker)
                 if options.day is None
-                else journal_tape(options.day, protocol.lists(next(iter(PROFILES.values())), 0, 0).venue)
+                else journal_tape(options.day, protocol.venue_name())
             )
         self._tape = tape
         self.faults = Faults(options.faults, options.seed, protocol.sizes)

@@ -138,6 +138,9 @@ def test_answers_about_orders_are_not_read() -> None:
         assert "data" in json.loads(example(name))
         with pytest.raises(VenueProtocolError):
             decode_message(example(name))
+    request = example("http_create_order_request_form")
+    with pytest.raises(VenueProtocolError, match="without a topic"):
+        decode_message(request)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def payloads(prefix: str) -> list[str]:
 
 
 def info(kind: str) -> ExchangeInfo:
-    return decode_body(payload(f"http_{kind}_exchange_info"), ExchangeInfo)
+    names = {"spot": "http_spot_exchange_info", "futures": "http_futures_exchange_info"}
+    return decode_body(payload(names[kind]), ExchangeInfo)
 
 
 def recorded_instrument(kind: str) -> InstrumentListed:

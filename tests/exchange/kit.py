@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 import trio
@@ -21,8 +22,16 @@ from adapters.exchange.protocol import Answer, Client, Request, Scope, VenueProt
 from adapters.exchange.server import LocalExchange
 from adapters.exchange.tape import Tape
 from engine.events import InstrumentListed, Quote, Trade
+from engine.loading.venues import find_venue
 
 PATIENCE_S = 60
+
+
+def protocol_of(venue: str) -> type[VenueProtocol]:
+    """Return the protocol of a venue of the table."""
+    module, _, attribute = find_venue(venue).sandbox.partition(":")
+    found: type[VenueProtocol] = getattr(import_module(module), attribute)
+    return found
 
 
 class PlainProtocol(VenueProtocol):

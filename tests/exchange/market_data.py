@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import trio
 
 from adapters.exchange.instruments import Played
 from adapters.exchange.options import SandboxOptions
-from adapters.exchange.protocol import VenueProtocol
 from adapters.exchange.run import shared_start
 from adapters.exchange.server import LocalExchange
 from adapters.transport.feed import Feed
@@ -43,6 +41,7 @@ from engine.loading.venues import find_venue
 from engine.records import JournalHistory, open_day, read_records
 from engine.runtime.live import Live
 from replay.verification import replay_day
+from tests.exchange.kit import protocol_of
 from tests.pacing import pacing
 from tests.profiles import pick
 
@@ -85,8 +84,7 @@ class Stage:
 
     def add(self, venue: str, options: SandboxOptions) -> LocalExchange:
         """Make the exchange of a venue."""
-        module, _, name = find_venue(venue).sandbox.partition(":")
-        base: type[VenueProtocol] = getattr(import_module(module), name)
+        base = protocol_of(venue)
         played = self.played
 
         class Recorded(base):  # type: ignore[misc, valid-type]

@@ -20,9 +20,14 @@ from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import InstrumentListed, Quote, Trade
 from engine.events.codec import encode_inputs
+from engine.loading.venues import find_venue, venue_names
 from tests.loopback import http_client
 
-from .kit import PlainProtocol, running, until
+from .kit import PlainProtocol, protocol_of, running, until
+
+_SANDBOXES = [venue for venue in map(find_venue, venue_names()) if venue.sandbox]
+MARKET_DATA = [venue.name for venue in _SANDBOXES if not venue.has_orders]
+WITH_ORDERS = [venue.name for venue in _SANDBOXES if venue.has_orders]
 
 
 def test_the_synthetic_market_keeps_to_the_grid_of_a_venues_listing() -> None:
@@ -115,6 +120,23 @@ def test_with_the_clock_of_their_tapes_exchanges_start_when_the_last_has_begun()
     start = shared_start(made, SandboxOptions(clock="tape", history_s=3))
     assert isinstance(start, Start)
     assert start.venue_ns == at_ns + 10 * SECOND_NS
+
+
+@pytest.mark.parametrize("venue", ["plain", *MARKET_DATA])
+def test_a_protocol_without_orders_refuses_accounts(venue: str) -> None:
+    protocol = PlainProtocol if venue == "plain" else protocol_of(venue)
+    for given in ("accounts", "volumes"):
+        options = SandboxOptions(port=0, **{given: (("me", "1"),)})
+        with pytest.raises(UsageError, match=f"the sandbox of {venue} has market data only"):
+            LocalExchange(options, protocol)
+
+
+@pytest.mark.parametrize("venue", WITH_ORDERS)
+def test_a_protocol_with_orders_refuses_what_is_no_account_of_its_venue(venue: str) -> None:
+    for given in ("accounts", "volumes"):
+        options = SandboxOptions(port=0, **{given: (("me", "1"),)})
+        with pytest.raises(UsageError, match=f"--{given[:-1]}"):
+            LocalExchange(options, protocol_of(venue))
 
 
 def test_of_a_day_with_several_venues_each_exchange_plays_its_own() -> None:

@@ -403,23 +403,6 @@ class _Losing:
         """Runs nothing, because there is no venue to query."""
 
 
-def test_every_example_file_of_the_market_has_a_test() -> None:
-    """Fails when a new file of examples has no test."""
-    if not FOLDER.is_dir():
-        pytest.skip("the collected examples are not beside the project")
-    account = {
-        "activeassetdata", "clearinghousestate", "frontendopenorders", "openorders", "orderstatus",
-        "spotclearinghousestate", "userfees", "userfills", "userfunding", "userratelimit",
-        "userrole-extraagents", "errors", "orderupdates", "post", "spotstate", "user-events", "userfundings",
-        "usernonfundingledgerupdates",
-    }  # fmt: skip
-    known = {*MARKET, *OTHERS, *ASKS, "ws-candle.json", "ws-subscribe-ack.json", "ws-error.json"}
-    known |= {"ws-ping-pong.json", "signing-vectors.json"}
-    names = {path.name for path in FOLDER.glob("*.json") if not path.name.startswith("exchange-")}
-    rest = {name for name in names - known if name.partition("-")[2].removesuffix(".json") not in account}
-    assert rest == set()
-
-
 def test_a_pushed_candle_of_an_unknown_interval_is_left_out() -> None:
     raw = examples("ws-candle.json")[0]["frame"]["data"]
     frame = decode_message(json.dumps({"channel": "candle", "data": {**raw, "i": "1M"}}))

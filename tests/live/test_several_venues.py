@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from engine.runtime.live import Live
 from engine.venue import Listing, VenueTime
 from replay.runs import verify
 from tests.docs_pages import ROOT, blocks
+from tests.exchange.kit import protocol_of
 from tests.live.kit import events, of
 from tests.profiles import pick
 from tests.venues.kit import exchange
@@ -184,11 +184,6 @@ async def three(root: Path) -> None:
             others = [(find_venue(name), urls[name]) for name in names[1:]]
             await Live(await make_plan(live_options, urls[names[0]], others), lambda _: None).run()
             nursery.cancel_scope.cancel()
-
-
-def protocol_of(name: str) -> Any:
-    module, _, attribute = find_venue(name).sandbox.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def test_three_venues_on_a_bad_network_lose_and_double_nothing(tmp_path: Path) -> None:

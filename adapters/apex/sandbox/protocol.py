@@ -27,7 +27,7 @@ from adapters.exchange.limits import Window
 from adapters.exchange.market import InstrumentProfile
 from adapters.exchange.options import SandboxOptions
 from adapters.exchange.protocol import Answer, Client, Request, VenueProtocol
-from engine.errors import UsageError, VenueProtocolError
+from engine.errors import VenueProtocolError
 from engine.events import FundingRead, InstrumentListed, Quote, Trade
 
 __all__ = ["ApexProtocol"]
@@ -103,12 +103,6 @@ class ApexProtocol(VenueProtocol):
             ids=RULES.ids,
             rules=msgspec.structs.replace(PERP, base=profile.name),
         )
-
-    @classmethod
-    def check(cls, options: SandboxOptions) -> None:
-        """See `VenueProtocol`."""
-        if options.accounts or options.volumes:
-            raise UsageError("the sandbox of apex takes no orders, so it has no accounts; remove --account")
 
     # Requests.
 

@@ -28,6 +28,7 @@ from adapters.exchange.limits import Window
 from adapters.exchange.market import InstrumentProfile
 from adapters.exchange.options import SandboxOptions
 from adapters.exchange.protocol import Answer, Client, Request, Scope, VenueProtocol
+from engine.errors import UsageError
 from engine.events import InstrumentListed, LiquidationRead, Quote, Trade
 from engine.values import SELL
 
@@ -120,6 +121,8 @@ class BinanceProtocol(VenueProtocol):
     def check(cls, options: SandboxOptions) -> None:
         """See `VenueProtocol.check`: accounts are API key and secret."""
         accounts_of(options.accounts, _QUOTE)
+        if options.volumes:
+            raise UsageError(f"the sandbox of {cls.venue_name()} has the same fees for all; remove --volume")
 
     # Requests.
 

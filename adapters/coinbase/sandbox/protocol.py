@@ -22,7 +22,6 @@ from adapters.exchange.market import InstrumentProfile
 from adapters.exchange.options import SandboxOptions
 from adapters.exchange.protocol import Answer, Client, Request, Scope, VenueProtocol
 from engine.clock import SECOND_NS
-from engine.errors import UsageError
 from engine.events import BookRead, InstrumentListed, Quote, Trade
 
 __all__ = ["CoinbaseProtocol"]
@@ -80,12 +79,6 @@ class CoinbaseProtocol(VenueProtocol):
             ids=RULES.ids,
             rules=msgspec.structs.replace(SPOT, base=profile.name, quote="USD"),
         )
-
-    @classmethod
-    def check(cls, options: SandboxOptions) -> None:
-        """See `VenueProtocol.check`: it has no accounts."""
-        if options.accounts or options.volumes:
-            raise UsageError("the sandbox of coinbase has market data only; leave out --account and --volume")
 
     # Requests.
 

@@ -22,7 +22,6 @@ from adapters.kraken.rules import DEPTHS, RULES, SPOT
 from adapters.kraken.sandbox.pairs import BACKLOG, Numbered, Pair, Sides, checksum, frame, symbol_of
 from adapters.kraken.sandbox.rest import answer
 from engine.clock import SECOND_NS
-from engine.errors import UsageError
 from engine.events import BookRead, InstrumentListed, Quote, Trade
 from engine.values import parse_interval
 
@@ -80,12 +79,6 @@ class KrakenProtocol(VenueProtocol):
             ids=RULES.ids,
             rules=msgspec.structs.replace(SPOT, base=profile.name, quote="USD"),
         )
-
-    @classmethod
-    def check(cls, options: SandboxOptions) -> None:
-        """See `VenueProtocol.check`: it has no accounts."""
-        if options.accounts or options.volumes:
-            raise UsageError("the sandbox of kraken has market data only; leave out --account and --volume")
 
     # Requests.
 

@@ -27,7 +27,7 @@ from adapters.lighter.limits import LIMITS, weight_of
 from adapters.lighter.rules import CANDLES_PAGE, INTERVALS, PERP, RULES
 from adapters.lighter.sandbox import messages
 from adapters.lighter.wire import Channel
-from engine.errors import UsageError, VenueProtocolError
+from engine.errors import VenueProtocolError
 from engine.events import FundingRead, InstrumentListed, LiquidationRead, Quote, Trade
 
 __all__ = ["LighterProtocol"]
@@ -112,14 +112,6 @@ class LighterProtocol(VenueProtocol):
             ids=RULES.ids,
             rules=msgspec.structs.replace(PERP, base=profile.name),
         )
-
-    @classmethod
-    def check(cls, options: SandboxOptions) -> None:
-        """See `VenueProtocol`."""
-        if options.accounts or options.volumes:
-            raise UsageError(
-                "the sandbox of lighter takes no orders, so it has no accounts; remove --account"
-            )
 
     # Requests.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapters.hyperliquid.client import _Role as Role
 from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, OtherFrame, PongFrame
 from adapters.hyperliquid.gateway.account_wire import (
     EventsFrame,
@@ -93,6 +94,18 @@ def test_every_answer_about_an_account_is_read(name: str, item: dict[str, Any]) 
     found = decode_body(json.dumps(item["response"]).encode(), BODIES[name])
     if isinstance(found, list):
         assert len(found) == len(item["response"])
+
+
+@pytest.mark.parametrize(("name", "item"), items(["info-userrole-extraagents"]))
+def test_the_role_of_an_address_is_read_and_a_list_of_agents_is_no_role(
+    name: str, item: dict[str, Any]
+) -> None:
+    body = json.dumps(item["response"]).encode()
+    if item["request"]["type"] == "userRole":
+        assert decode_body(body, Role).role == item["response"]["role"]
+    else:
+        with pytest.raises(VenueProtocolError):
+            decode_body(body, Role)
 
 
 @pytest.mark.parametrize(("name", "item"), items(["ws-userfills", "info-userfills"]))
