@@ -143,8 +143,9 @@ class QuestdbStore:
         self._had_rows = True
 
     def witness(self) -> Cursor | None:
-        """See `Store`."""
+        """See `Store`. What a writer has sent before it was killed may be written, but not applied yet."""
         with self._errors(), self._connect() as client:
+            self._wait(client, {f"{self._prefix}retape_cursor"})
             return self._read_cursor(client)
 
     def rebuild(self, fill: Callable[[Store], int]) -> int:

@@ -50,6 +50,8 @@ class Ran:
 
 TABLE: dict[str, Ran] = {name: Ran() for name in SERVERS}
 USES: dict[str, list[str]] = {}
+RUNNING: list[Server] = []
+"""Every server that was started."""
 
 
 def start(name: str) -> Server:
@@ -65,6 +67,7 @@ def start(name: str) -> Server:
     except BaseException:
         server.remove()
         raise
+    RUNNING.append(server)
     ran = TABLE[name]
     ran.version, ran.seconds = server.version, time.monotonic() - began
     return server
@@ -112,6 +115,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or report.outcome != "passed":
         for name in USES.get(report.nodeid, ()):
             TABLE[name].outcomes[report.outcome] += 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Say with a failed test which servers have ended by themselves."""
+    report = yield
+    if report.failed:
+        for server in RUNNING:
+            if why := server.died():
+                report.sections.append((f"server of {item.name}", why))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -36,6 +36,14 @@ class Questdb(Server):
             "line.tcp.enabled": "false",
             "telemetry.enabled": "false",
             "shared.worker.count": "2",
+            "dev.mode.enabled": "true",  # allows to suspend a table
+            # By default the server reserves 16 MB for each column of each of the hundreds of small tables.
+            "cairo.writer.data.append.page.size": "64K",
+            "cairo.system.writer.data.append.page.size": "64K",
+            "cairo.writer.data.index.key.append.page.size": "64K",
+            "cairo.writer.data.index.value.append.page.size": "64K",
+            "cairo.wal.writer.data.append.page.size": "64K",
+            "cairo.o3.column.memory.size": "64K",
         }
         conf = self.folder / "root" / "conf"
         conf.mkdir(parents=True)

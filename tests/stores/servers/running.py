@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MODULES", "Missing", "Server", "free_port"]
+__all__ = ["MODULES", "Missing", "Server", "connections_to", "free_port"]
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 MODULES: Final = ROOT / ".venv" / "servers"
@@ -79,8 +79,9 @@ class Server(ABC):
                 return
             except Exception as error:
                 if time.monotonic() > until:
+                    why = self.died() or f"{self.name} does not answer\n{self._tail()}"
                     self.kill()
-                    raise RuntimeError(f"{self.name} does not answer: {error}\n{self._tail()}") from error
+                    raise RuntimeError(why) from error
             assert self._process is not None
             if self._process.poll() is not None:  # after a kill the last process may still hold something
                 self._spawn()
@@ -98,6 +99,20 @@ class Server(ABC):
         """End the server, and remove its folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def wait_for_clients(self) -> None:
+        """Wait until the server has read all that clients sent which have ended; none may be connected."""
+        until = time.monotonic() + STOP_S
+        while connections_to(self.port):
+            assert time.monotonic() < until, f"{self.name} still has connections"
+            time.sleep(0.005)
+
+    def died(self) -> str:
+        """Return how the process ended by itself, with the end of its output; empty while it runs."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return ""
+        free = shutil.disk_usage(self.folder).free >> 20
+        return f"{self.name} has ended by itself with status {code}; {free} MB are free\n{self._tail()}"
 
     def _spawn(self) -> None:
         with self.log.open("ab") as log:
@@ -125,6 +140,16 @@ class Server(ABC):
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
+
+
+def connections_to(port: int) -> int:
+    """Return how many connections a server on this port has not closed yet."""
+    count = 0
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for row in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, _, state = row.split()[:4]
+            count += int(local.rpartition(":")[2], 16) == port and state in ("01", "08")
+    return count
 
 
 def free_port() -> int:

@@ -112,7 +112,9 @@ class TestQuestdb(StoreContract):
         return content_of(self._store(place))
 
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
-        return killed_process(1 + (step - 1) * pick(19, deep=1), work, *MODULES)
+        was_killed = killed_process(1 + (step - 1) * pick(19, deep=1), work, *MODULES)
+        self.server.wait_for_clients()  # the server may still read what the process has sent
+        return was_killed
 
 
 def settled(server: Questdb, prefix: str) -> None:
@@ -326,3 +328,19 @@ def test_rows_of_every_table_are_accepted_and_expire_by_table(questdb: Questdb) 
     assert {row[0] for row in ask(questdb, "select table_name from tables()")} >= {
         f"all_{one}" for one in SHOWN
     }
+
+
+def test_a_cursor_that_is_sent_but_not_applied_is_not_passed_over(questdb: Questdb) -> None:
+    """A writer may have been killed after it sent its cursor: an older one is not its witness."""
+    store = QuestdbStore(questdb.url(), prefix="sent_", tables=["marks"])
+    with StoreWriter(store, JOURNAL_ID) as writer:
+        writer.apply([(1, 0, BTC)], seq=1, digest=digest_at(1))
+        ask(questdb, "alter table sent_retape_cursor suspend wal")
+        with pytest.raises(StoreUnavailable, match="suspended"):
+            writer.apply([(2, 0, PriceMarked(T, 1, 150))], seq=2, digest=digest_at(2))
+    with pytest.raises(StoreUnavailable, match="suspended"):
+        store.witness()
+    ask(questdb, "alter table sent_retape_cursor resume wal")
+    cursor = store.witness()
+    assert cursor is not None
+    assert cursor.seq == 2
