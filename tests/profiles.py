@@ -1,7 +1,8 @@
 """The number of hypothesis examples and the length of long runs, set in one place.
 
-`make test` uses the profile "default", `make test-deep` the profile "deep"; the variable HYPOTHESIS_PROFILE
-selects one. A test scales the number of its examples with a weight: `@examples(0.4)`.
+`make test` uses the profile "default", `make test-deep` the profile "deep", `.ci/run` the profile "ci"; the
+variable HYPOTHESIS_PROFILE selects one. A test scales the number of its examples with a weight:
+`@examples(0.4)`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ __all__ = ["examples", "load", "pick"]
 # No deadline, because no test depends on the speed of the machine. A failure prints the blob that reproduces
 # it. Not derandomized: each run tries other examples, and a failing one is kept as an @example.
 settings.register_profile("default", deadline=None, derandomize=False, print_blob=True, max_examples=40)
+# A change is judged by the same examples each time: new ones are looked for at the desk and by deep runs.
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
 settings.register_profile(
     "deep",
     settings.get_profile("default"),
