@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import Config, keys, parse_config
+from engine.config import EXIT_EXPIRES_MS, Config, VenueConfig, keys, parse_config
 from engine.config.sections import RECORDED_INSTRUMENTS
 from engine.loading.venues import VENUES
 from engine.records import open_day
@@ -103,7 +103,8 @@ def test_every_key_of_the_configuration_is_described() -> None:
 
 def test_engine_config_shows_a_configuration_of_defaults() -> None:
     printed = engine("config").out
-    assert parse_config(tomllib.loads(printed)) == Config()
+    # What a session sets where a file does not is shown as a key.
+    assert parse_config(tomllib.loads(printed)) == Config(venue=VenueConfig(exit_expires_ms=EXIT_EXPIRES_MS))
     assert engine("config", "risk").out.startswith("\n[risk]\n# ")
     assert "did you mean risk?" in engine("config", "risks").err
 

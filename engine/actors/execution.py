@@ -7,11 +7,13 @@ counted once, by its trade id.
 
 With a real venue a response can be lost. The order is then Unknown. It is never sent again; the venue is
 queried (`QueryOrder`) until there is proof of the order's state. Proof is the venue's report, or that the
-venue does not know the order after its expiry, when it would have refused it.
+venue does not know the order after its expiry, when it would have refused it. An exit expires sooner than an
+opening, so that a lost one is replaced within seconds (decision 0062).
 """
 
 from __future__ import annotations
 
+from engine.actors import expiry
 from engine.actors.base import Actor, Emit, SetTimer, handles, remember
 from engine.actors.order import Order, filled_ahead, is_replaced
 from engine.clock import SECOND_NS
@@ -59,8 +61,9 @@ _DEAD_MAN = "dead man's switch"
 
 class Execution(Actor):
     """State: the session's id, the live orders by client order id in order of submission, the latest ended
-    orders, the venue's clock minus ours, the dead man's switch, and `reconciled_ns`, the venue's time up to
-    which the account is known.
+    orders, the venue's clock minus ours, the dead man's switch, `reconciled_ns`, the venue's time up to
+    which the account is known, and how many exits in a row did not reach the venue's book: each doubles the
+    time that the next one has to arrive, so that a slow way does not keep every exit from arriving.
 
     With `venue` orders are real: they expire by the venue's clock, and the venue is queried about them.
     """
@@ -81,6 +84,7 @@ class Execution(Actor):
         self._clock_ns = 0
         self._dead_man = False
         self._dead_man_set = False
+        self._exits_missed = 0
         self.reconciled_ns = 0
 
     @property
@@ -116,9 +120,10 @@ class Execution(Actor):
     @handles(OrderApproved)
     def submit(self, approved: OrderApproved, emit: Emit) -> None:
         """Submit an approved order."""
-        expires_ns = self._expires_ns(approved)
-        client_order_id = f"0x{self._session}{self.turn.seq:016x}"
         terms = approved.terms
+        is_exit = expiry.is_exit(approved)
+        due_ns = self._expires_ns(approved, self._exits_missed if is_exit else -1)
+        client_order_id = f"0x{self._session}{self.turn.seq:016x}"
         self._orders[client_order_id] = Order(
             approved.strategy,
             approved.instrument,
@@ -127,10 +132,11 @@ class Execution(Actor):
             terms.worst,
             terms.tif,
             terms.reduce_only,
-            expires_ns,
+            due_ns,
             role=terms.role,
             trigger=terms.trigger,
             parent=terms.parent,
+            margin_ns=expiry.margin_ns(self._venue, approved, self.instruments) if is_exit else 0,
         )
         emit(
             SubmitOrder(
@@ -139,7 +145,7 @@ class Execution(Actor):
                 approved.strategy,
                 approved.instrument,
                 terms,
-                expires_ns,
+                due_ns,
                 approved.reason,
             )
         )
@@ -202,12 +208,9 @@ class Execution(Actor):
             if owner in ("", order.strategy) and instrument in (0, order.instrument) and order.role != CLOSE:
                 self._cancel(at_ns, client_order_id, reason, emit)
 
-    def _expires_ns(self, approved: OrderApproved | ModifyApproved) -> int:
+    def _expires_ns(self, approved: OrderApproved | ModifyApproved, missed: int = -1) -> int:
         """Return the venue's time after which an order is neither sent nor taken; 0 on paper."""
-        if self._venue is None:
-            return 0
-        expires_ns = approved.at_ns + self._venue.expires_ms * 1_000_000
-        return min(expires_ns, approved.fresh_ns or expires_ns) + self._clock_ns
+        return 0 if self._venue is None else expiry.expires_ns(self._venue, approved, missed) + self._clock_ns
 
     def _cancel(self, at_ns: int, client_order_id: str, reason: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
@@ -229,6 +232,7 @@ class Execution(Actor):
         if order is None:
             return
         order.venue_order_id = max(order.venue_order_id, report.venue_order_id)
+        self._note_arrival(order)
         if order.state in ("PendingNew", "Unknown"):
             self._work(report.recv_ns, report.client_order_id, emit)
 
@@ -240,6 +244,7 @@ class Execution(Actor):
         if order is None:
             return
         order.filled += report.size
+        self._note_arrival(order)
         if is_replaced(order, report.venue_order_id, report.size):
             order.size += report.size  # What is open since the change is open still.
             order.filled_at_end += report.size if order.filled_at_end else 0
@@ -279,8 +284,7 @@ class Execution(Actor):
         """End an order that the venue refused."""
         order = self._orders.get(report.client_order_id)
         if order is not None:
-            state = "Canceled" if order.filled else "Rejected"
-            self._end(report.recv_ns, report.client_order_id, state, emit)
+            self._end_refused(report.recv_ns, report.client_order_id, emit)
 
     @handles(OrderModified)
     def note_modified(self, report: OrderModified, emit: Emit) -> None:
@@ -333,16 +337,16 @@ class Execution(Actor):
         if read.state == "canceled":
             self._end(read.recv_ns, client_order_id, "Canceled", emit)
         elif read.state == "rejected":
-            self._end(read.recv_ns, client_order_id, "Canceled" if order.filled else "Rejected", emit)
+            self._end_refused(read.recv_ns, client_order_id, emit)
         elif read.state == "open":
             self._apply_open(order, read, emit)
-        elif read.state == "absent" and self._is_absent(order, read):
-            self._end(read.recv_ns, client_order_id, "Rejected", emit)
-        elif read.state == "filled" and self._is_cut(order, read):
+        elif read.state == "absent" and expiry.is_absent(order, read, self._answer_ns):
+            self._end_refused(read.recv_ns, client_order_id, emit)
+        elif read.state == "filled" and expiry.is_cut(order, read, self._answer_ns):
             self._end(read.recv_ns, client_order_id, "Canceled", emit)
         else:
             # Filled, but its fills are not reported yet; or absent, but too early for that to be proof.
-            self._query_later(read.recv_ns, client_order_id, emit)
+            self._query_later(read.recv_ns, client_order_id, emit, read.venue_ns)
 
     def _apply_open(self, order: Order, read: OrderRead, emit: Emit) -> None:
         """Handle an order that the venue still works: a pending cancel or change was not carried out."""
@@ -356,25 +360,6 @@ class Execution(Actor):
         if order.canceling:
             emit(CancelOrder(read.recv_ns, client_order_id, order.instrument, order.canceling))
             self._query_later(read.recv_ns, client_order_id, emit)
-
-    def _is_absent(self, order: Order, read: OrderRead) -> bool:
-        """Return whether the order cannot be at the venue: it was absent well after its expiry."""
-        return (
-            not order.filled
-            and not order.venue_order_id
-            and bool(order.expires_ns)
-            and read.venue_ns > order.expires_ns + self._answer_ns
-        )
-
-    def _is_cut(self, order: Order, read: OrderRead) -> bool:
-        """Return whether what is missing of a filled order never fills: reduce-only or a change had cut it.
-
-        The fills of an answer have been reported before it, but for those of the moment of the query.
-        """
-        if not (order.reduce_only or order.modifying) or not order.filled:
-            return False
-        order.filled_ns = order.filled_ns or read.venue_ns
-        return read.venue_ns >= order.filled_ns + self._answer_ns
 
     # Queries.
 
@@ -394,8 +379,10 @@ class Execution(Actor):
 
     def _await_response(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         if self._venue is not None:
-            self._orders[client_order_id].queries = 0
-            emit(_timer(at_ns + self._answer_ns, client_order_id))
+            order = self._orders[client_order_id]
+            order.queries = 0
+            wait_ns = expiry.until_proof(self._venue, order, at_ns + self._clock_ns, self._answer_ns)
+            emit(_timer(at_ns + wait_ns, client_order_id))
 
     def _query(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
@@ -403,9 +390,12 @@ class Execution(Actor):
         emit(QueryOrder(at_ns, client_order_id, order.instrument, order.queries))
         self._query_later(at_ns, client_order_id, emit)
 
-    def _query_later(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
-        fifths = 1 << min(self._orders[client_order_id].queries, 10)
+    def _query_later(self, at_ns: int, client_order_id: str, emit: Emit, venue_ns: int = 0) -> None:
+        """Set the next query. `venue_ns`: the venue's time of the last answer, by default by our clock."""
+        order = self._orders[client_order_id]
+        fifths = 1 << min(order.queries, expiry.DOUBLINGS_MAX)
         wait_ns = min(self._answer_ns * fifths // 5, self._answer_ns * QUERY_WAITS_MAX)
+        wait_ns = expiry.until_proof(self._venue, order, venue_ns or at_ns + self._clock_ns, wait_ns)
         emit(_timer(at_ns + wait_ns, client_order_id))
 
     # The account, and the venue's clock.
@@ -470,6 +460,18 @@ class Execution(Actor):
         )
 
     # Changes of state.
+
+    def _note_arrival(self, order: Order) -> None:
+        """Note that an exit has reached the venue's book, if this order is one."""
+        if order.role == CLOSE:
+            self._exits_missed = 0
+
+    def _end_refused(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
+        """End an order that the venue refused, does not know, or was not sent."""
+        order = self._orders[client_order_id]
+        if order.role == CLOSE and not order.filled:
+            self._exits_missed += 1
+        self._end(at_ns, client_order_id, "Canceled" if order.filled else "Rejected", emit)
 
     def _work(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders[client_order_id]

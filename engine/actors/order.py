@@ -44,7 +44,8 @@ class Order(State):
     `canceling` is the reason of a cancel, `modifying` the new limit price of a change, that was requested and
     is not confirmed yet. `trigger` and `parent` are as in its terms. `filled_at_end`: the venue
     has ended the order, and this much of it is filled; 0 before. `filled_ns`: the venue's time of the first
-    answer that called it filled while a part was not. `by_number`: see `Numbered`.
+    answer that called it filled while a part was not. `by_number`: see `Numbered`. `margin_ns`: how long
+    after its expiry it still counts as on its way; 0 for the margin of openings.
     """
 
     strategy: str
@@ -67,6 +68,7 @@ class Order(State):
     filled_at_end: Size = 0
     filled_ns: int = 0
     by_number: dict[int, Size] = msgspec.field(default_factory=dict)
+    margin_ns: int = 0
 
     @property
     def working_state(self) -> str:

@@ -16,7 +16,7 @@ from engine.clock import SystemIds
 from engine.commands.mirror import make_mirror
 from engine.commands.sources import connect, session_clock, warm_up
 from engine.commands.stores import make_projectors, witness_of
-from engine.config import Config
+from engine.config import EXIT_EXPIRES_MS, Config
 from engine.config.naming import resolve_names
 from engine.events import Event, InstrumentListed
 from engine.journal import DISK, Disk
@@ -73,7 +73,7 @@ async def make_plan(
     builder = make_builder(continues=True)
     config = resolve_markets(config, builder.needs(config), listed)
     clock, speed, venue_events = session_clock(sources, real=real)
-    settings = _at_speed(config, speed)
+    settings = _at_speed(_with_exits(config) if real else config, speed)
     health: dict[str, Callable[[], str]] = {}
 
     def jitter() -> float:
@@ -124,6 +124,14 @@ async def make_plan(
     )
 
 
+def _with_exits(config: Config) -> Config:
+    """Return the configuration with the expiry of exits that it does not set: a session records it."""
+    if config.venue.exit_expires_ms is not msgspec.UNSET:
+        return config
+    venue = msgspec.structs.replace(config.venue, exit_expires_ms=EXIT_EXPIRES_MS)
+    return msgspec.structs.replace(config, venue=venue)
+
+
 def _at_speed(config: Config, speed: float) -> Config:
     """Return the configuration with its waits converted from real time to the time of a faster clock."""
 
@@ -137,6 +145,9 @@ def _at_speed(config: Config, speed: float) -> Config:
             config.bars, grace_ms=scaled(config.bars.grace_ms), proof_ms=scaled(config.bars.proof_ms)
         ),
         venue=msgspec.structs.replace(
-            venue, expires_ms=scaled(venue.expires_ms), answer_ms=scaled(venue.answer_ms)
+            venue,
+            expires_ms=scaled(venue.expires_ms),
+            exit_expires_ms=scaled(venue.exit_expires_ms) if venue.exit_expires_ms else venue.exit_expires_ms,
+            answer_ms=scaled(venue.answer_ms),
         ),
     )

@@ -23,6 +23,7 @@ from engine.config.loading import load_config, parse_config, read_section
 from engine.config.secrets import refuse_keys
 from engine.config.sections import (
     CHANNELS,
+    EXIT_EXPIRES_MS,
     FEE_SCALE,
     MONEY_TEXT_SCALE,
     PRICE_TEXT_SCALE,
@@ -42,6 +43,7 @@ from engine.config.simulated import SimulatedConfig
 
 __all__ = [
     "CHANNELS",
+    "EXIT_EXPIRES_MS",
     "FEE_SCALE",
     "MONEY_TEXT_SCALE",
     "PRICE_TEXT_SCALE",

@@ -123,6 +123,7 @@ def check(config: Config) -> None:
         "data.poll_after_s": config.data.poll_after_s,
         "data.backfill_minutes": config.data.backfill_minutes,
         "venue.expires_ms": config.venue.expires_ms,
+        "venue.exit_expires_ms": config.venue.exit_expires_ms or 0,
         "venue.answer_ms": config.venue.answer_ms,
         "venue.slippage_bps": config.venue.slippage_bps,
         "venue.dead_man_s": config.venue.dead_man_s,

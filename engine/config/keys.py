@@ -41,7 +41,7 @@ def keys(cls: type[msgspec.Struct] = Config, section: str = "", *, optional: boo
             inner.append((name, held[0], field.default is msgspec.UNSET))
         elif text := _description(kind):
             made = field.default_factory is not msgspec.NODEFAULT
-            default = field.default_factory() if made else field.default
+            default = field.default_factory() if made else _stated(kind, field.default)
             yield Key(section, field.name, _toml(default), text, optional)
     for name, struct, without in inner:
         yield from keys(struct, name, optional=without)
@@ -65,6 +65,12 @@ def _is_section(kind: Any) -> bool:
 def _description(kind: Any) -> str:
     """Return the description in an annotation, or ""."""
     return next((one.description for one in getattr(kind, "__metadata__", ()) if one.description), "")
+
+
+def _stated(kind: Any, default: Any) -> Any:
+    """Return the default that an annotation states for a key that is not set, else the field's own."""
+    stated = [one.extra["default"] for one in kind.__metadata__ if one.extra and "default" in one.extra]
+    return stated[0] if stated else default
 
 
 def _toml(value: Any) -> str:

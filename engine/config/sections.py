@@ -329,6 +329,10 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
 
 
+EXIT_EXPIRES_MS: Final = 2_000
+"""`[venue] exit_expires_ms` of sessions with real orders. Days without it replay with `expires_ms`."""
+
+
 class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The account that real orders are for, and how they are sent. Paper sessions read none of it."""
 
@@ -369,6 +373,14 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             'market; where several do, name one: `{ BTC = "Trend" }`. Otherwise the market is halted.'
         ),
     ] = False
+    exit_expires_ms: Annotated[
+        int | msgspec.UnsetType,
+        Meta(
+            description="The same as `expires_ms` for an order that only closes, so that a lost exit is "
+            "replaced soon. Each exit in a row that does not arrive doubles it, up to `expires_ms`; 0: that.",
+            extra={"default": EXIT_EXPIRES_MS},
+        ),
+    ] = msgspec.UNSET
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ import trio
 
 from adapters.binance.gateway.keys import Signer
 from adapters.binance.gateway.outcomes import Lost, Outcome, VenueCode, code_of, outcome_of, words_of
+from adapters.transport.deadlines import answer_within_s
 from adapters.transport.governor import BudgetSpent, Governor, Priority
 from adapters.transport.http import Answer, AnswerTooLong, HttpClient, Request
 from adapters.transport.text import clip
@@ -112,8 +113,9 @@ class Rest:
         if window_ms <= 0:
             return Lost("it was due to expire before it could be sent", unsent=True)
         request = self._request(method, path, {**params, "recvWindow": window_ms, "timestamp": now_ms})
-        lost = Lost(f"no answer within {self._answer_s:g} s")
-        with trio.move_on_after(self._answer_s):
+        answer_s = answer_within_s(self._answer_s, expires_ms, now_ms)
+        lost = Lost(f"no answer within {answer_s:g} s")
+        with trio.move_on_after(answer_s):
             try:
                 answer = await self._orders.send(request)
                 self._note(answer)

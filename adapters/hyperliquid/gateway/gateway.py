@@ -38,12 +38,13 @@ from adapters.hyperliquid.gateway.posts import AccountProtocol, Posts, PostSende
 from adapters.hyperliquid.gateway.reading import Reading
 from adapters.hyperliquid.gateway.reconcile import Reconciler
 from adapters.hyperliquid.gateway.reports import report
-from adapters.hyperliquid.gateway.sender import RestSender, Sender
+from adapters.hyperliquid.gateway.sender import ANSWER_S, RestSender, Sender
 from adapters.hyperliquid.gateway.succession import in_succession
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.networks import websocket_url
 from adapters.transport.connection import Dial, Loss, dial_url
 from adapters.transport.context import StreamContext
+from adapters.transport.deadlines import answer_within_s
 from adapters.transport.gateway_health import GatewayHealth
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.health import FeedHealth, FeedLimits
@@ -264,8 +265,8 @@ class HyperliquidGateway:
         entries = len(job.commands)
         if job.refusal:
             return [Lost(job.refusal, unsent=True)] * entries
-        venue_ns = self._now_ns() + self._reconciler.clock_ns
-        if job.expires_ms is not None and job.expires_ms <= venue_ns // 1_000_000:
+        venue_ms = (self._now_ns() + self._reconciler.clock_ns) // 1_000_000
+        if job.expires_ms is not None and job.expires_ms <= venue_ms:
             return [Lost("it was due to expire before it could be sent", unsent=True)] * entries
         nonce = self._nonces.next()
         signature = self._signer.sign(job.action, nonce, self._vault, job.expires_ms)
@@ -277,7 +278,8 @@ class HyperliquidGateway:
             "expiresAfter": job.expires_ms,
         }
         self.health.actions += 1
-        return await self._sender.send(body, entries, job.priority)
+        within_s = answer_within_s(ANSWER_S, job.expires_ms, venue_ms)
+        return await self._sender.send(body, entries, job.priority, within_s)
 
     def _follow(self, command: Event, outcome: Outcome, reported: list[Event]) -> list[Event]:
         """Return further reports: the end of an Ioc, and ends held back by a modification."""

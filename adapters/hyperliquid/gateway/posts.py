@@ -137,22 +137,25 @@ class PostSender:
         self._governor = governor
         self._answer_s = answer_s
 
-    async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
+    async def send(
+        self, body: dict[str, Any], entries: int, priority: Priority, within_s: float = ANSWER_S
+    ) -> list[Outcome]:
         """Post an action; see `Sender`. Its weight is counted, as over HTTP."""
         connection = self._stream.connection
         if connection is None or not self._stream.live:
             return [Lost("the account's stream is down", unsent=True)] * entries
+        answer_s = min(self._answer_s, within_s)
         number = self._posts.number()
         request = {"type": "action", "payload": body}
         text = _encode({"method": "post", "id": number, "request": request}).decode()
         try:
             await self._governor.weigh(action_weight(entries), priority, BUDGET_S)
             async with self._governor.post(priority, BUDGET_S):
-                post = await self._post(number, text, connection, priority)
+                post = await self._post(number, text, connection, priority, answer_s)
         except BudgetSpent as error:
             return [Lost(str(error), unsent=True)] * entries
         if post.answer is None:
-            return [Lost(post.lost or f"no answer to a post within {self._answer_s:g} s")] * entries
+            return [Lost(post.lost or f"no answer to a post within {answer_s:g} s")] * entries
         response = post.answer.data.response
         if response.type == "action":
             return read_outcomes(response.payload, entries)
@@ -162,7 +165,9 @@ class PostSender:
             return refusal_of(int(status[1]), words, entries)
         return [Lost(words)] * entries
 
-    async def _post(self, number: int, text: str, connection: Connection, priority: Priority) -> _Post:
+    async def _post(
+        self, number: int, text: str, connection: Connection, priority: Priority, answer_s: float
+    ) -> _Post:
         """Write a post and wait for its answer. Raises BudgetSpent, and then nothing was written.
 
         The write has its own deadline, after which the connection is closed: a partial frame would corrupt
@@ -172,7 +177,7 @@ class PostSender:
         try:
             if not await connection.send(text, priority, BUDGET_S):
                 post.settle(None, "it could not be written whole")
-            with trio.move_on_after(self._answer_s):
+            with trio.move_on_after(answer_s):
                 await post.settled.wait()
         finally:
             self._posts.close(number)

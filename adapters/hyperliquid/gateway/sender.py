@@ -36,8 +36,13 @@ _REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
 class Sender(Protocol):
     """Sends actions to the venue."""
 
-    async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
-        """Send a request once; return an outcome for each of its entries. Raises no network errors."""
+    async def send(
+        self, body: dict[str, Any], entries: int, priority: Priority, within_s: float = ANSWER_S
+    ) -> list[Outcome]:
+        """Send a request once; return an outcome for each of its entries. Raises no network errors.
+
+        Its answer is waited for `within_s`, and no longer than the sender itself waits.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -61,14 +66,17 @@ class RestSender:
         self._answer_s = answer_s
         self._client = HttpClient(timeout_s=answer_s, body_bytes_max=_BODY_BYTES_MAX, transport=transport)
 
-    async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
+    async def send(
+        self, body: dict[str, Any], entries: int, priority: Priority, within_s: float = ANSWER_S
+    ) -> list[Outcome]:
         """See `Sender`."""
         try:
             await self._governor.weigh(action_weight(entries), priority, BUDGET_S)
         except BudgetSpent as error:
             return [Lost(str(error), unsent=True)] * entries
-        lost = Lost(f"no answer within {self._answer_s:g} s")
-        with trio.move_on_after(self._answer_s):
+        answer_s = min(self._answer_s, within_s)
+        lost = Lost(f"no answer within {answer_s:g} s")
+        with trio.move_on_after(answer_s):
             try:
                 answer = await self._client.send(Request("POST", self._url, body))
                 if answer.refuses_pace:
