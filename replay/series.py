@@ -2,7 +2,8 @@
 
 Open interest and the running funding rate are states that a venue repeats (`ContextRead`): a row has the
 first, highest, lowest and last value received in its window. Settled rates (`FundingRead`) are added up.
-Liquidations (`LiquidationRead`) are added up by what they closed, and as a heat map also by price level.
+Liquidations (`LiquidationRead`) are added up by what they closed, and as a heat map also by price level, by
+the code of the actor of `[flow] liquidations`.
 Windows without data have no row. Promises: every number is exact; the same days give the same rows; memory
 holds the rows. Called by `engine bars --kind`.
 """
@@ -15,10 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.actors.bars import is_implausible
 from engine.actors.flow.levels import width_of
+from engine.actors.flow.liquidations import ForcedWindow
 from engine.clock import iso_text, window_end, window_start
 from engine.events import ContextRead, FundingRead, InstrumentListed, LiquidationRead
-from engine.values import SELL, format_interval, format_scaled
+from engine.values import format_interval, format_scaled
 from replay.joining import JoinedDays
 
 __all__ = ["KINDS", "series_of"]
@@ -46,24 +49,7 @@ class _State(msgspec.Struct):
         self.count += 1
 
 
-class _Closed(msgspec.Struct):
-    """What liquidations of a window closed, in units of the size scale. `sampled`: there may be more."""
-
-    longs: int = 0
-    shorts: int = 0
-    count: int = 0
-    sampled: bool = False
-
-    def add(self, read: LiquidationRead) -> None:
-        if read.side == SELL:
-            self.longs += read.size
-        else:
-            self.shorts += read.size
-        self.count += 1
-        self.sampled = self.sampled or read.sampled
-
-
-_Key = tuple[int, int, int]  # instrument, start, price level (0 without)
+_Key = tuple[int, int]  # instrument, start of a window
 
 
 def series_of(
@@ -81,7 +67,7 @@ def series_of(
     listed = {one.instrument: one for one in joined.instruments}
     states: dict[_Key, _State] = {}
     settled: dict[_Key, int] = {}
-    closed: dict[_Key, _Closed] = {}
+    closed: dict[_Key, ForcedWindow] = {}
     widths: dict[int, int] = {}
     read = 0
     for batch in joined.batches():
@@ -92,60 +78,72 @@ def series_of(
             elif isinstance(event, ContextRead) and kind in ("open-interest", "funding"):
                 value = event.open_interest if kind == "open-interest" else event.funding
                 if value is not None:
-                    key = event.instrument, window_start(interval_ns, event.recv_ns), 0
+                    key = event.instrument, window_start(interval_ns, event.recv_ns)
                     exact = _exact(value, event.scale)
                     states.setdefault(key, _State(exact, exact, exact, exact)).add(exact)
             elif isinstance(event, FundingRead) and kind == "funding" and not event.per_unit:
-                key = event.instrument, window_start(interval_ns, event.venue_ns), 0
+                key = event.instrument, window_start(interval_ns, event.venue_ns)
                 settled[key] = settled.get(key, 0) + _exact(event.rate, event.scale)
             elif isinstance(event, LiquidationRead) and kind.startswith("liquidation"):
-                number, level = event.instrument, 0
-                if kind == "liquidation-levels":
-                    if number not in widths:
-                        widths[number] = width_of(listed[number], {}, event.price)
-                    level = event.price - event.price % widths[number]
-                key = number, window_start(interval_ns, event.venue_ns), level
-                closed.setdefault(key, _Closed()).add(event)
+                number = event.instrument
+                if is_implausible(event):
+                    continue
+                if number not in widths:
+                    widths[number] = width_of(listed[number], {}, event.price)
+                key = number, window_start(interval_ns, event.venue_ns)
+                closed.setdefault(key, ForcedWindow({})).add(event, widths[number])
         progress(read)
     keys = sorted(states.keys() | settled.keys() | closed.keys(), key=lambda key: (listed[key[0]].key, *key))
     return [
-        (listed[key[0]], dict(_row(key, kind, interval_ns, listed[key[0]], states, settled, closed)))
+        (listed[key[0]], dict(_shared(key, interval_ns, listed[key[0]])) | row)
         for key in keys
+        for row in (
+            _forced(closed[key], kind, listed[key[0]])
+            if key in closed
+            else [dict(_states(kind, states.get(key), settled.get(key)))]
+        )
     ]
 
 
-def _row(
-    key: _Key,
-    kind: str,
-    interval_ns: int,
-    listed: InstrumentListed,
-    states: dict[_Key, _State],
-    settled: dict[_Key, int],
-    closed: dict[_Key, _Closed],
-) -> Iterator[tuple[str, Any]]:
-    """Yield the cells of a row: numbers that must be exact are decimal text."""
-    _, start_ns, level = key
+def _shared(key: _Key, interval_ns: int, listed: InstrumentListed) -> Iterator[tuple[str, Any]]:
+    """Yield the cells that every row begins with."""
+    _, start_ns = key
     yield "instrument", listed.name
     yield "venue", listed.venue
     yield "interval", format_interval(interval_ns)
     yield "start", iso_text(start_ns)
     yield "start_ns", start_ns
     yield "end_ns", window_end(interval_ns, start_ns)
-    if kind.startswith("liquidation"):
-        one = closed[key]
-        if kind == "liquidation-levels":
-            yield "price", format_scaled(level, listed.price_scale)
-        yield "longs", format_scaled(one.longs, listed.size_scale)
-        yield "shorts", format_scaled(one.shorts, listed.size_scale)
-        yield "count", one.count
-        yield "sampled", one.sampled
-        return
-    state = states.get(key)
+
+
+def _states(kind: str, state: _State | None, settled: int | None) -> Iterator[tuple[str, Any]]:
+    """Yield the cells of open interest or funding: numbers that must be exact are decimal text."""
     for name in ("open", "high", "low", "close"):
         yield name, None if state is None else format_scaled(getattr(state, name), _SCALE)
     yield "count", 0 if state is None else state.count
     if kind == "funding":
-        yield "settled", format_scaled(settled[key], _SCALE) if key in settled else None
+        yield "settled", None if settled is None else format_scaled(settled, _SCALE)
+
+
+def _forced(window: ForcedWindow, kind: str, listed: InstrumentListed) -> list[dict[str, Any]]:
+    """Return the cells of the liquidations of a window, or of each of its levels, the lowest first."""
+    if kind == "liquidations":
+        parts: list[tuple[dict[str, Any], int, int, int]] = [({}, window.longs, window.shorts, window.count)]
+    else:
+        parts = [
+            ({"price": format_scaled(price, listed.price_scale)}, cell.longs, cell.shorts, cell.count)
+            for price, cell in sorted(window.cells.items())
+        ]
+    return [
+        {
+            **level,
+            "longs": format_scaled(longs, listed.size_scale),
+            "shorts": format_scaled(shorts, listed.size_scale),
+            "count": count,
+            "sampled": window.sampled,
+        }
+        for level, longs, shorts, count in parts
+    ]
 
 
 def _exact(value: int | str, scale: int) -> int:

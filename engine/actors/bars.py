@@ -14,7 +14,7 @@ import msgspec
 
 from engine.actors.base import State
 from engine.clock import DAY_NS, SECOND_NS
-from engine.events import BarClosed, BarCorrected, CandleRead, Trade
+from engine.events import BarClosed, BarCorrected, CandleRead, LiquidationRead, Trade
 from engine.values import Price, Size, Value, wide
 
 __all__ = [
@@ -179,8 +179,10 @@ def no_bar() -> OpenBar:
     return OpenBar(0, 0, 0, 0, 0, 0, 0)
 
 
-def is_implausible(trade: Trade) -> bool:
-    """Return whether a trade's time cannot be right: more than a day in the past, or an hour in the future.
+def is_implausible(trade: Trade | LiquidationRead) -> bool:
+    """Return whether the time of a trade or a liquidation cannot be right.
+
+    That is more than a day in the past, or an hour in the future.
 
     A trade in the future would end all windows before it, and make the following trades late.
     """

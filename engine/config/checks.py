@@ -46,8 +46,8 @@ def nearest(name: str, known: list[str]) -> str:
 
 def _check_flow(config: Config) -> None:
     flow = config.flow
-    for key in ("footprint", "profile", "book"):
-        for name in getattr(flow, key):
+    for key in ("footprint", "profile", "book", "liquidations"):
+        for name in getattr(flow, key) or ():
             try:
                 parse_interval(name)
             except UsageError as error:

@@ -111,7 +111,10 @@ class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Order flow: footprints, profiles, large trades, samples of the book. All of it is off by default."""
+    """Order flow: footprints, profiles, large trades, books, liquidations. All of it is off by default.
+
+    Without `liquidations` the recorded text has no such key, as before there was one.
+    """
 
     footprint: Annotated[
         tuple[str, ...], Meta(description="Intervals of footprints; each must be among `bars.intervals`.")
@@ -137,6 +140,15 @@ class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...], Meta(description="Intervals at which the best bid and ask and the book are sampled.")
     ] = ()
     depth: Annotated[int, Meta(description="Levels of the book in a sample.")] = 5
+    liquidations: Annotated[
+        tuple[str, ...] | msgspec.UnsetType,
+        Meta(description="Intervals of the heat map of liquidations, by price level.", extra={"default": ()}),
+    ] = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """Take no intervals as none given."""
+        if not self.liquidations:
+            msgspec.structs.force_setattr(self, "liquidations", msgspec.UNSET)
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -50,6 +50,7 @@ from engine.events.flow import (
     FootprintClosed,
     ImbalanceStacked,
     LargePrintSeen,
+    LiquidationLevelsClosed,
     ProfileClosed,
 )
 from engine.events.market import (
@@ -232,6 +233,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     LoginFailed,
     HaltsChanged,
     LiquidationRead,
+    LiquidationLevelsClosed,
 )
 
 __all__ = [
@@ -291,6 +293,7 @@ __all__ = [
     "LargePrintSeen",
     "LeverageAnswered",
     "Liquidated",
+    "LiquidationLevelsClosed",
     "LiquidationRead",
     "LogWritten",
     "LoginFailed",

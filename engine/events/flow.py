@@ -10,13 +10,23 @@ from typing import Annotated
 from engine.events.base import Event
 from engine.values import Amount, InstrumentId, Price, Side, Size
 
-__all__ = ["BookSampled", "FootprintClosed", "ImbalanceStacked", "LargePrintSeen", "ProfileClosed"]
+__all__ = [
+    "BookSampled",
+    "FootprintClosed",
+    "ImbalanceStacked",
+    "LargePrintSeen",
+    "LiquidationLevelsClosed",
+    "ProfileClosed",
+]
 
 FlowLevels = Annotated[tuple[tuple[int, Amount, Amount, Amount], ...], "volumes"]
 """(price, bought, sold, unknown side) of each level with volume, lowest price first."""
 
 ProfileLevels = Annotated[tuple[tuple[int, Amount], ...], "volumes"]
 """(price, volume) of each level with volume, lowest price first."""
+
+ForcedSizes = Annotated[tuple[tuple[int, Amount, Amount], ...], "volumes"]
+"""(price, longs closed, shorts closed) of each level with liquidations, lowest price first."""
 
 _Volume = Annotated[Amount, "size"]
 
@@ -107,3 +117,23 @@ class BookSampled(Event, frozen=True, tag="book-sample"):
     ask: Price
     imbalance: float
     depth_imbalance: float | None = None
+
+
+class LiquidationLevelsClosed(Event, frozen=True, tag="liquidation-levels"):
+    """What was closed by force at each price level of a window: one column of a heat map.
+
+    `longs` and `shorts` are the sizes of the window, `count` its liquidations. `sampled`: the venue shows
+    only some. Emitted again with the next `revision` when a liquidation comes after the window closed.
+    """
+
+    at_ns: int
+    instrument: InstrumentId
+    interval_ns: int
+    start_ns: int
+    level: Price
+    levels: ForcedSizes
+    longs: _Volume
+    shorts: _Volume
+    count: int
+    sampled: bool = False
+    revision: int = 0

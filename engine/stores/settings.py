@@ -31,6 +31,7 @@ _TOGETHER: Final = (
     frozenset(("positions", "position_changes")),
     frozenset(("footprints", "footprint_levels")),
     frozenset(("profiles", "profile_levels")),
+    frozenset(("liquidation_windows", "liquidation_levels")),
 )
 """Tables whose rows are made of the same events."""
 _SECRET_MIN: Final = 4

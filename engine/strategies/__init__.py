@@ -7,10 +7,18 @@ from engine.actors.amounts import Number
 from engine.strategies.account_views import Fill, Funding, OrderView, Position
 from engine.strategies.base import PerMarket, Strategy
 from engine.strategies.chance import Random
-from engine.strategies.flow_views import BookSample, Flow, Footprint, LargePrint, Profile, StackedImbalance
+from engine.strategies.flow_views import (
+    BookSample,
+    Flow,
+    Footprint,
+    LargePrint,
+    LiquidationLevels,
+    Profile,
+    StackedImbalance,
+)
 from engine.strategies.literals import OrderState, Purpose, Side, TakerSide, Tif, TriggerKind
 from engine.strategies.readings import Bars
-from engine.strategies.views import Bar, Book, Context, Tick, Touch
+from engine.strategies.views import Bar, Book, Context, Liquidation, Tick, Touch
 
 __all__ = [
     "Bar",
@@ -23,6 +31,8 @@ __all__ = [
     "Footprint",
     "Funding",
     "LargePrint",
+    "Liquidation",
+    "LiquidationLevels",
     "Number",
     "OrderState",
     "OrderView",

@@ -22,18 +22,15 @@ from engine.events import (
     ActivityBarClosed,
     BarClosed,
     BookRead,
-    BookSampled,
     CancelRequested,
     CandleRead,
     ClockJumped,
     ContextRead,
     Event,
-    FootprintClosed,
     FundingPaid,
-    ImbalanceStacked,
     InstrumentListed,
     LargePrintSeen,
-    ProfileClosed,
+    LiquidationRead,
     Quote,
     SessionStarted,
     SessionStopped,
@@ -46,12 +43,24 @@ from engine.states import StateCheck, Unstorable
 from engine.strategies.account_views import Funding, OwnOrder
 from engine.strategies.base import RESERVED, PerMarket, Strategy
 from engine.strategies.chance import Random
-from engine.strategies.flow_views import FlowEvent, view_flow
+from engine.strategies.flow_views import FLOW, FlowEvent, FlowWindow, view_flow
+from engine.strategies.hooks import ALL_HOOKS, BETWEEN_BARS, HOOKS
 from engine.strategies.newest import NewestPrices
 from engine.strategies.own import Aim, Asked, Holding, Own
 from engine.strategies.places import lines_of
 from engine.strategies.placing import EXPIRES, OnlyTimers, discard, drops, refuse
-from engine.strategies.views import Bar, Book, Context, Market, Tick, Touch, history_bar, market_of, view_bar
+from engine.strategies.views import (
+    Bar,
+    Book,
+    Context,
+    Liquidation,
+    Market,
+    Tick,
+    Touch,
+    history_bar,
+    market_of,
+    view_bar,
+)
 from engine.strategies.windows import Closed, Kept, Windows
 from engine.values import INT64_MAX, parse_interval
 
@@ -64,7 +73,7 @@ leading "_"."""
 _EARLIER_DROPPED: Final = ("targets", "working", "ended", "fills")
 """What is not: orders and targets of that version are not those of today's order manager."""
 
-Windowed = BarClosed | FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
+Windowed = BarClosed | FlowWindow
 """Events at the end of a time window."""
 
 
@@ -140,7 +149,7 @@ class StrategyActor(NewestPrices):
         self._edited = False
         self.checked_ns = 0
         self.unchecked = 0  # calls of the check until it reads the whole state again
-        self._hooked = {hook for hook in _ALL_HOOKS if getattr(cls, hook) is not getattr(Strategy, hook)}
+        self._hooked = {hook for hook in ALL_HOOKS if getattr(cls, hook) is not getattr(Strategy, hook)}
         self.windows = Windows()
         self.bar: Bar | None = None
         self.trades = {}
@@ -212,7 +221,7 @@ class StrategyActor(NewestPrices):
 
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether the hook for an event type is overridden, or a reading has asked to follow it."""
-        hook = _HOOKS.get(event_type)
+        hook = HOOKS.get(event_type)
         if hook is None or hook in self._hooked:
             return True
         return (event_type is Trade and self.follows_trades) or (event_type is Quote and self.follows_quotes)
@@ -259,7 +268,7 @@ class StrategyActor(NewestPrices):
 
     def acts_between_bars(self) -> bool:
         """Return whether a hook can act at another time than the close of a bar."""
-        return bool(self._hooked & {"on_trade", "on_quote", "on_book", "on_context", "on_flow", "on_timer"})
+        return bool(self._hooked & BETWEEN_BARS)
 
     # How events reach the hooks.
 
@@ -271,10 +280,7 @@ class StrategyActor(NewestPrices):
         """
         intervals = () if started.mode == "backfill" else parse_config(started.config).bars.intervals
         self.began_ns = started.recv_ns
-        self.trades.clear()
-        self.closes.clear()
-        self.marks.clear()
-        self.quotes.clear()
+        self.forget()
         if started.mode != "backtest":
             self.own.count_from(started.recv_ns // 1_000_000)
         self.warm_spans_ns = [parse_interval(name) for name in intervals]
@@ -332,7 +338,7 @@ class StrategyActor(NewestPrices):
             self.strategy.on_bar(bar)
             self.bar = None
 
-    @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
+    @handles(*FLOW)
     def _flow(self, event: FlowEvent, emit: Emit) -> None:
         """Pass order flow on, except windows that ended before the session began: they are incomplete."""
         if not isinstance(event, LargePrintSeen) and _end_of(event) < self.began_ns:
@@ -432,11 +438,15 @@ class StrategyActor(NewestPrices):
 
     @handles(ContextRead)
     def _context(self, event: ContextRead, emit: Emit) -> None:
-        if event.mark is not None:
-            listed = self.instruments[event.instrument]
-            self.marks[event.instrument] = listed.nearest_price(int(event.mark), event.scale)
+        self.note_context(event)
         if "on_context" in self._hooked and self._enter(event, event.instrument, emit):
             self.strategy.on_context(Context(event, *self.named(event.instrument)))
+
+    @handles(LiquidationRead)
+    def _liquidation(self, event: LiquidationRead, emit: Emit) -> None:
+        """Pass a liquidation on. One of the time before the session, which some venues show, is history."""
+        if self._enter(event, event.instrument, discard if event.venue_ns < self.began_ns else emit):
+            self.strategy.on_liquidation(Liquidation(event, *self.named(event.instrument)))
 
     @handles(FundingPaid)
     def _funding(self, event: FundingPaid, emit: Emit) -> None:
@@ -484,17 +494,3 @@ class StrategyActor(NewestPrices):
 
 def _end_of(event: Windowed) -> int:
     return window_end(event.interval_ns, event.start_ns)
-
-
-_HOOKS: Final[dict[type[Event], str]] = {
-    Trade: "on_trade",
-    Quote: "on_quote",
-    BookRead: "on_book",
-    **dict.fromkeys(
-        (FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled), "on_flow"
-    ),
-    FundingPaid: "on_funding",
-    SessionStopped: "on_stop",
-}
-
-_ALL_HOOKS: Final = sorted(name for name in vars(Strategy) if name.startswith("on_"))

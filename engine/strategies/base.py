@@ -34,7 +34,7 @@ from engine.strategies.chance import Random, seeded
 from engine.strategies.flow_views import Flow
 from engine.strategies.readings import Readings
 from engine.strategies.verbs import Verbs
-from engine.strategies.views import Bar, Book, Context, Tick, Touch
+from engine.strategies.views import Bar, Book, Context, Liquidation, Tick, Touch
 
 __all__ = ["RESERVED", "YIELDING", "PerMarket", "Strategy"]
 
@@ -86,7 +86,10 @@ class Strategy(Verbs):
         """Called with each full order book."""
 
     def on_flow(self, flow: Flow) -> None:
-        """Called with order flow: a footprint, stacked imbalance, profile, large trade or book sample."""
+        """Called with order flow: a footprint, imbalance, profile, large trade, book sample, liquidations."""
+
+    def on_liquidation(self, liquidation: Liquidation) -> None:
+        """Called when the venue shows that somebody's position was closed by force."""
 
     def on_context(self, context: Context) -> None:
         """Called with a market's context: mark and oracle price, funding rate, open interest."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, get_args
+
 import msgspec
 
 from engine.events import (
@@ -10,12 +12,25 @@ from engine.events import (
     ImbalanceStacked,
     InstrumentListed,
     LargePrintSeen,
+    LiquidationLevelsClosed,
     ProfileClosed,
 )
 from engine.strategies.literals import Side, TakerSide, order_side
 from engine.values import format_interval, power_of_ten, side_name
 
-__all__ = ["BookSample", "Flow", "Footprint", "LargePrint", "Profile", "StackedImbalance", "view_flow"]
+__all__ = [
+    "FLOW",
+    "BookSample",
+    "Flow",
+    "FlowEvent",
+    "FlowWindow",
+    "Footprint",
+    "LargePrint",
+    "LiquidationLevels",
+    "Profile",
+    "StackedImbalance",
+    "view_flow",
+]
 
 
 class _View(msgspec.Struct, frozen=True):
@@ -31,20 +46,26 @@ class _View(msgspec.Struct, frozen=True):
         return int(value) / power_of_ten(self.listed.size_scale)
 
 
-class Footprint(_View, frozen=True):
-    """The volume that takers bought and sold at each level of a bar."""
+class _Window(_View, frozen=True):
+    """What those of a time window have."""
 
-    event: FootprintClosed
+    event: FootprintClosed | ProfileClosed | LiquidationLevelsClosed
 
     @property
     def interval(self) -> str:
-        """The bar's interval, such as "1m"."""
+        """The window's length, such as "1m"."""
         return format_interval(self.event.interval_ns)
 
     @property
     def start_ns(self) -> int:
-        """The start of the bar's window."""
+        """The start of the window."""
         return self.event.start_ns
+
+
+class Footprint(_Window, frozen=True):
+    """The volume that takers bought and sold at each level of a bar."""
+
+    event: FootprintClosed
 
     @property
     def delta(self) -> float:
@@ -91,15 +112,10 @@ class StackedImbalance(_View, frozen=True):
         return self.event.run
 
 
-class Profile(_View, frozen=True):
+class Profile(_Window, frozen=True):
     """The volume at each level of a window."""
 
     event: ProfileClosed
-
-    @property
-    def interval(self) -> str:
-        """The window's length, such as "1h"."""
-        return format_interval(self.event.interval_ns)
 
     @property
     def point(self) -> float:
@@ -165,10 +181,40 @@ class BookSample(_View, frozen=True):
         return self.event.depth_imbalance
 
 
-Flow = Footprint | StackedImbalance | Profile | LargePrint | BookSample
+class LiquidationLevels(_Window, frozen=True):
+    """What was closed by force at each level of a window. It comes again when it is corrected."""
+
+    event: LiquidationLevelsClosed
+
+    @property
+    def longs(self) -> float:
+        """The size of longs that were closed, in base units."""
+        return self._size(self.event.longs)
+
+    @property
+    def shorts(self) -> float:
+        """The size of shorts that were closed, in base units."""
+        return self._size(self.event.shorts)
+
+    @property
+    def levels(self) -> list[tuple[float, float, float]]:
+        """(price, longs, shorts) of each level with liquidations, lowest price first."""
+        return [
+            (self._price(price), self._size(longs), self._size(shorts))
+            for price, longs, shorts in self.event.levels
+        ]
+
+
+Flow = Footprint | StackedImbalance | Profile | LargePrint | BookSample | LiquidationLevels
 """The argument of `on_flow`."""
 
-FlowEvent = FootprintClosed | ImbalanceStacked | ProfileClosed | LargePrintSeen | BookSampled
+FlowWindow = FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled | LiquidationLevelsClosed
+"""Order flow at the end of a time window."""
+
+FlowEvent = FlowWindow | LargePrintSeen
+
+FLOW: Final = get_args(FlowEvent)
+"""The events of order flow."""
 
 
 def view_flow(event: FlowEvent, listed: InstrumentListed, market: str) -> Flow:
@@ -184,3 +230,5 @@ def view_flow(event: FlowEvent, listed: InstrumentListed, market: str) -> Flow:
             return LargePrint(listed, market, event)
         case BookSampled():
             return BookSample(listed, market, event)
+        case LiquidationLevelsClosed():
+            return LiquidationLevels(listed, market, event)

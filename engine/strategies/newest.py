@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from engine.actors.base import RoutesChanged
 from engine.clock import window_end
-from engine.events import BarClosed, Event, Quote, Trade
+from engine.events import BarClosed, ContextRead, Event, Quote, Trade
 from engine.strategies.following import Following
 from engine.strategies.placing import drops
 from engine.strategies.windows import Closed
@@ -18,7 +18,10 @@ __all__ = ["NewestPrices"]
 
 
 class NewestPrices(Following):
-    """State: the newest `trades`, `closes`, `marks` and `quotes` by market; which of them are followed."""
+    """State: the newest `trades`, `closes`, `marks` and `quotes` by market; which of them are followed.
+
+    `contexts` are in the state only once they are followed.
+    """
 
     trades: dict[InstrumentId, Trade]
     closes: dict[InstrumentId, Closed]
@@ -26,6 +29,29 @@ class NewestPrices(Following):
     quotes: dict[InstrumentId, Quote]
     follows_trades: bool
     follows_quotes: bool
+    contexts: dict[InstrumentId, ContextRead]
+    follows_contexts = False
+
+    def forget(self) -> None:
+        """Forget all: another session begins."""
+        for kept in (self.trades, self.closes, self.marks, self.quotes):
+            kept.clear()
+        if self.follows_contexts:
+            self.contexts.clear()
+
+    def note_context(self, context: ContextRead) -> None:
+        """Keep the mark of a context, and the context itself if it is followed."""
+        if context.mark is not None:
+            listed = self.instruments[context.instrument]
+            self.marks[context.instrument] = listed.nearest_price(int(context.mark), context.scale)
+        if self.follows_contexts:
+            self.contexts[context.instrument] = context
+
+    def follow_contexts(self) -> None:
+        """Follow market contexts from now on."""
+        if not self.follows_contexts and not drops(self.emit):
+            self.follows_contexts = True
+            self.contexts = {}
 
     def follow(self, event_type: type[Event]) -> None:
         """Follow trades or quotes from now on."""

@@ -12,9 +12,9 @@ from decimal import Decimal
 from math import nan
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from engine.events import Quote, Trade
+from engine.events import ContextRead, Quote, Trade
 from engine.strategies.account_views import OrderView, Position, view_order
-from engine.strategies.views import Bar, Touch
+from engine.strategies.views import Bar, Context, Touch
 from engine.values import power_of_ten
 
 if TYPE_CHECKING:
@@ -150,6 +150,21 @@ class Readings:
         else:
             known = actor.quotes.get(listed.instrument)
         return None if known is None else Touch(known, *actor.named(listed.instrument))
+
+    def context(self, market: str) -> Context | None:
+        """Return the newest context of `market`: funding rate, open interest, mark; None before the first.
+
+        Contexts are followed from the first call on.
+        """
+        actor = self._retape
+        listed = actor.listed(market)
+        actor.follow_contexts()
+        event = actor.event
+        if isinstance(event, ContextRead) and event.instrument == listed.instrument:
+            known: ContextRead | None = event
+        else:
+            known = actor.contexts.get(listed.instrument) if actor.follows_contexts else None
+        return None if known is None else Context(known, *actor.named(listed.instrument))
 
     def bars(self, market: str, interval: str, n: int) -> Bars:
         """Return the newest `n` bars of `market`, the one in `on_bar` included; fewer if there are fewer.

@@ -15,14 +15,26 @@ from engine.events import (
     CandleRead,
     ContextRead,
     InstrumentListed,
+    LiquidationRead,
     Quote,
     Trade,
 )
 from engine.events.readings import BookLevels
-from engine.strategies.literals import TakerSide
+from engine.strategies.literals import Side, TakerSide, order_side
 from engine.values import Amount, format_interval, power_of_ten, side_name
 
-__all__ = ["Bar", "Book", "Context", "Market", "Tick", "Touch", "history_bar", "market_of", "view_bar"]
+__all__ = [
+    "Bar",
+    "Book",
+    "Context",
+    "Liquidation",
+    "Market",
+    "Tick",
+    "Touch",
+    "history_bar",
+    "market_of",
+    "view_bar",
+]
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -214,6 +226,34 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     def _of(self, value: Amount | None) -> float | None:
         return None if value is None else int(value) / power_of_ten(self.event.scale)
+
+
+class Liquidation(msgspec.Struct, frozen=True, gc=False):
+    """A position of somebody that was closed by force. `market` is the instrument's label."""
+
+    event: LiquidationRead
+    listed: InstrumentListed
+    market: str
+
+    @property
+    def side(self) -> Side:
+        """The side of the closing order: "sell" closed a long, "buy" a short."""
+        return order_side(self.event.side)
+
+    @property
+    def price(self) -> float:
+        """The price of the fill where the venue shows it, else of the order."""
+        return self.event.price / power_of_ten(self.listed.price_scale)
+
+    @property
+    def size(self) -> float:
+        """The size, in base units."""
+        return self.event.size / power_of_ten(self.listed.size_scale)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the venue shows only some of its liquidations."""
+        return self.event.sampled
 
 
 def _levels(side: BookLevels, listed: InstrumentListed) -> list[tuple[float, float]]:

@@ -25,8 +25,10 @@ from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import (
     BarClosed,
+    ContextRead,
     Event,
     InstrumentListed,
+    LiquidationRead,
     Quote,
     SessionStopped,
     SignalRaised,
@@ -42,12 +44,15 @@ from engine.strategies.base import Strategy
 from engine.strategies.literals import Side
 from engine.strategies.params import convert_params
 from engine.testing.answers import PRICE_SCALE, SIDES, SIZE_SCALE, Answers, Number, steps
-from engine.values import parse_interval
+from engine.values import parse_interval, wide
 
 __all__ = ["BEGIN_NS", "Bench"]
 
 BEGIN_NS: Final = 1_733_356_800 * SECOND_NS
 """2024-12-05T00:00:00Z: the time at which a bench begins by default."""
+
+CONTEXT_SCALE: Final = 12
+"""Decimal places of the values of a context."""
 
 
 class Bench(Answers):
@@ -145,6 +150,35 @@ class Bench(Answers):
         number = self._number(market)
         sizes = steps(bid_size), steps(ask_size)
         return self._send(Quote(self.now_ns, self.now_ns, number, steps(bid), sizes[0], steps(ask), sizes[1]))
+
+    def context(
+        self,
+        *,
+        mark: Number | None = None,
+        oracle: Number | None = None,
+        mid: Number | None = None,
+        funding: Number | None = None,
+        premium: Number | None = None,
+        open_interest: Number | None = None,
+        market: str = "",
+        after_ms: int = 1,
+    ) -> list[Event]:
+        """Send a market's context. Return the emitted events."""
+        self._pass_time(self.now_ns + after_ms * 1_000_000)
+        values = (mark, oracle, mid, funding, premium, open_interest)
+        fine = [
+            None if value is None else wide(int(Decimal(str(value)).scaleb(CONTEXT_SCALE)))
+            for value in values
+        ]
+        return self._send(ContextRead(self.now_ns, self._number(market), CONTEXT_SCALE, *fine))
+
+    def liquidation(
+        self, price: Number, size: Number = 1, *, side: Side = "sell", market: str = "", after_ms: int = 1
+    ) -> list[Event]:
+        """Send a liquidation: "sell" closes a long. Return the emitted events."""
+        self._pass_time(self.now_ns + after_ms * 1_000_000)
+        at_ns, number = self.now_ns, self._number(market)
+        return self._send(LiquidationRead(at_ns, at_ns, number, SIDES[side], steps(price), steps(size)))
 
     def stop(self) -> list[Event]:
         """Stop the session. Return the emitted events, which are plots only."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.events import ContextRead, FundingRead, LiquidationRead, SessionStarted, Trade
+from engine.events import (
+    ContextRead,
+    FundingRead,
+    LiquidationLevelsClosed,
+    LiquidationRead,
+    SessionStarted,
+    Trade,
+)
 
 from .record_streams import BTC, MINUTE_NS, T, apply_all, digest_at, opened, rows
 
@@ -32,6 +39,27 @@ def test_a_liquidation_is_a_row(tmp_path: Path) -> None:
         apply_all(writer, [(1, 0, BTC), (2, 0, liquidation)])
     sql = "select instrument, side, price, size, trade_id, sampled, venue_ns, at_ns from liquidations"
     assert rows(path, sql) == [("BTC", "sell", 43059.97, 0.5, "a7", 1, T, T + 5)]
+
+
+def test_a_window_of_liquidations_is_a_row_and_so_is_each_of_its_levels(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    levels = ((4_306_000, 50_000, 0), (4_307_000, 0, 20_000))
+    first = LiquidationLevelsClosed(T, 1, MINUTE_NS, T, 1000, levels, 50_000, 20_000, 2, True, 0)
+    again = LiquidationLevelsClosed(T, 1, MINUTE_NS, T, 1000, levels[:1], 50_000, 0, 1, True, 1)
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 1, first), (3, 1, again)])
+    sql = "select instrument, interval, start_ns, level, longs, shorts, count, sampled, revision, seq from "
+    shared = ("BTC", "1m", T)
+    assert rows(path, f"{sql} liquidation_windows order by seq") == [
+        (*shared, 10.0, 0.5, 0.2, 2, 1, 0, 2),
+        (*shared, 10.0, 0.5, 0.0, 1, 1, 1, 3),
+    ]
+    sql = "select instrument, interval, start_ns, price, longs, shorts, revision, seq from liquidation_levels"
+    assert rows(path, f"{sql} order by seq, price") == [
+        (*shared, 43060.0, 0.5, 0.0, 0, 2),
+        (*shared, 43070.0, 0.0, 0.2, 0, 2),
+        (*shared, 43060.0, 0.5, 0.0, 1, 3),
+    ]
 
 
 def test_views_show_tables_under_names_that_programs_expect(tmp_path: Path) -> None:

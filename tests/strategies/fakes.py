@@ -8,7 +8,19 @@ from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.indicators import Ema, Sma
 from engine.session import SessionBuilder
-from engine.strategies import Bar, Fill, Footprint, LargePrint, OrderView, PerMarket, Strategy, Tick, Touch
+from engine.strategies import (
+    Bar,
+    Fill,
+    Footprint,
+    LargePrint,
+    Liquidation,
+    LiquidationLevels,
+    OrderView,
+    PerMarket,
+    Strategy,
+    Tick,
+    Touch,
+)
 from engine.strategies.crossover import Crossover
 from engine.strategies.flow_views import Flow
 
@@ -21,6 +33,7 @@ __all__ = [
     "Counter",
     "Drifting",
     "Endless",
+    "Forced",
     "Fragile",
     "Gambler",
     "Looking",
@@ -172,6 +185,26 @@ class Watcher(Strategy):
                 self.plot("Footprint", flow.delta)
             case LargePrint():
                 self.plot("LargePrint", flow.size)
+
+
+class Forced(Strategy):
+    """Goes against liquidations, by as much as funding and open interest say."""
+
+    def on_start(self) -> None:
+        self.forced = {"buy": 0.0, "sell": 0.0}
+
+    def on_liquidation(self, liquidation: Liquidation) -> None:
+        self.forced[liquidation.side] += liquidation.size
+        context = self.context("AAA")
+        if context is not None and context.funding is not None:
+            self.plot("funding", context.funding)
+            size = round((context.open_interest or 0) * 10) / 10
+            self.target(liquidation.market, size if liquidation.side == "sell" else -size)
+
+    def on_flow(self, flow: Flow) -> None:
+        if isinstance(flow, LiquidationLevels):
+            self.plot("forced", flow.longs - flow.shorts)
+            self.plot("levels", len(flow.levels))
 
 
 class Averages(Strategy):
@@ -356,6 +389,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Hoarder,
         Seldom,
         Watcher,
+        Forced,
         Crossover,
         Twin,
     )

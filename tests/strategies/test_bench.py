@@ -8,10 +8,10 @@ import pytest
 
 from engine.errors import ConfigError, UsageError
 from engine.events import OrderRequested, SignalRaised, TargetSet
-from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
+from engine.strategies import Bar, Fill, Liquidation, OrderView, Strategy, Tick, Touch
 from engine.strategies.crossover import Crossover
 from engine.testing import BEGIN_NS, Bench
-from tests.strategies.fakes import Gambler, Looking
+from tests.strategies.fakes import Forced, Gambler, Looking
 
 MINUTE_NS = 60_000_000_000
 
@@ -38,6 +38,46 @@ class Watching(Strategy):
 
     def on_timer(self, key: str) -> None:
         self.shown.append(f"{key} {(self.now_ns - BEGIN_NS) // 1_000_000}")
+
+
+class Cascade(Strategy):
+    """Buys what is closed by force while longs pay; the test bench is enough to test that."""
+
+    def on_start(self) -> None:
+        self.known: list[tuple[float | None, float | None]] = []
+
+    def on_liquidation(self, liquidation: Liquidation) -> None:
+        context = self.context(liquidation.market)
+        self.known.append((context.funding, context.open_interest) if context else (None, None))
+        assert liquidation.event.sampled is liquidation.sampled
+        if context is not None and context.funding is not None and liquidation.side == "sell":
+            self.buy(liquidation.market, liquidation.size, limit=liquidation.price)
+
+
+def test_liquidations_are_shown_and_contexts_read() -> None:
+    bench = Bench(Cascade, markets=("BTC", "ETH"))
+    assert bench.context(funding=0.5, open_interest=7) == [], "not followed yet"
+    assert bench.liquidation(100, 2) == []
+    assert bench.liquidation(100, 2) == []
+    bench.context(funding=0.0000125, open_interest="1234.5")
+    (request,) = bench.liquidation(100.5, "0.25")
+    assert isinstance(request, OrderRequested)
+    assert (request.terms.size, request.terms.limit) == (250_000, 100_500_000)
+    assert bench.liquidation(100.5, "0.25", side="buy") == []
+    assert bench.liquidation(100.5, "0.25", market="ETH") == []
+    none, known = (None, None), (0.0000125, 1234.5)
+    assert vars(bench.strategy)["known"] == [none, none, known, known, none]
+
+
+def test_a_hook_reads_the_context_of_its_market_from_any_event() -> None:
+    bench = Bench(Forced, markets=("AAA",))
+    bench.liquidation(100)
+    bench.context(funding="-0.001", open_interest=3)
+    bench.liquidation(100)
+    assert bench.plots == {"funding": [-0.001]}
+    assert bench.wants("AAA") == 3
+    bench.liquidation(100, side="buy")
+    assert bench.wants("AAA") == -3
 
 
 def test_bars_follow_each_other_and_targets_are_in_base_units() -> None:

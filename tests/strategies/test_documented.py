@@ -19,6 +19,7 @@ from engine.events import (
     EquityMarked,
     FundingPaid,
     InstrumentListed,
+    LiquidationRead,
     LogWritten,
     ModifyRequested,
     OrderChanged,
@@ -56,7 +57,8 @@ def documented(folder: Path) -> type[Strategy]:
     """Return a strategy class whose `on_trade` is the list of verbs, with the hooks shown below it."""
     verbs, hooks = (text for text in blocks() if not text.startswith(("# ", "bench", "from ")))
     lines = [
-        "from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy, Tick",
+        "from engine.strategies import Bar, Book, Context, Fill, Funding, Liquidation, OrderView",
+        "from engine.strategies import Strategy, Tick",
         "class Shown(Strategy):",
         "    def on_trade(self, trade: Tick) -> None:",
     ]
@@ -143,6 +145,11 @@ def test_the_hooks_of_the_guide_do_what_they_show(tmp_path: Path) -> None:
     on.send(flat, TargetChanged(T, "mine", 1, 5, 5, 0, "reached"))
     (flat,) = on.send(ContextRead(T, 1, 4, None, None, None, 3, None, None))
     assert flat == TargetSet(T, "mine", 1, 0, "high funding")
+    forced = LiquidationRead(T, T, 1, SELL, 940_000, 2 * 10**5)
+    assert on.send(forced) == [], "no context is followed yet"
+    (part,) = on.send(ContextRead(T, 1, 4, None, None, None, 0, None, 80_000), forced)
+    assert isinstance(part, SignalRaised)
+    assert (part.name, part.value) == ("closed longs", 0.25)
     (paid,) = on.send(FundingPaid(T, T, 1, 5, 2, -5, 1))
     assert isinstance(paid, SignalRaised)
     assert paid.value == -0.05

@@ -16,6 +16,7 @@ from engine.events import (
     CandleRead,
     ContextRead,
     FundingPaid,
+    LiquidationRead,
     LogWritten,
     OrderChanged,
     OrderRefused,
@@ -27,7 +28,7 @@ from engine.events import (
     TimerFired,
     Trade,
 )
-from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy
+from engine.strategies import Bar, Book, Context, Fill, Funding, Liquidation, OrderView, Strategy
 from engine.strategies.actor import StrategyActor
 from engine.strategies.crossover import Crossover
 from engine.strategies.places import place_of
@@ -77,6 +78,10 @@ class Watching(Strategy):
 
     def on_book(self, book: Book) -> None:
         self.shown.append(book)
+
+    def on_liquidation(self, liquidation: Liquidation) -> None:
+        self.shown.append(liquidation)
+        self.ask()
 
     def on_context(self, context: Context) -> None:
         self.shown.append(context)
@@ -247,6 +252,41 @@ def test_books_and_contexts_show_decimal_numbers() -> None:
     assert (context.funding, context.premium, context.open_interest) == (-0.0000125, 7e-08, 0.0)
 
 
+def test_liquidations_show_decimal_numbers() -> None:
+    on = watching()
+    emitted = on.send(LiquidationRead(T, T, 1, SELL, 10_050, 1500, "a", True))
+    (forced,) = shown(on)
+    assert (forced.market, forced.side, forced.price, forced.size) == ("AAA", "sell", 100.5, 1.5)
+    assert forced.sampled
+    assert emitted, "verbs work"
+
+
+def test_a_liquidation_of_before_the_session_is_history() -> None:
+    on = watching()
+    on.send(started(at=T))
+    late = LiquidationRead(T + 5, T - 1, 1, BUY, 10_050, 1500)
+    assert on.send(late) == [], "verbs do nothing"
+    (forced,) = shown(on)
+    assert forced.event == late
+    assert on.send(msgspec.structs.replace(late, venue_ns=T))
+
+
+def test_contexts_are_followed_once_they_are_asked_for_and_forgotten_with_the_session() -> None:
+    on = watching()
+    context = ContextRead(T, 1, 8, None, None, None, -1250, None, 700_000_000)
+    before = set(on.actor.state()[""])
+    on.send(context)
+    assert set(on.actor.state()[""]) == before, "a strategy that asks for none keeps none"
+    assert on.strategy.context("AAA").open_interest == 7.0, "the current event"
+    on.send(bar(0))
+    assert on.strategy.context("AAA") is None
+    on.send(context, bar(1))
+    assert on.strategy.context("AAA").funding == -0.0000125
+    assert on.strategy.context("BBB") is None
+    on.send(started(at=T + 5 * MINUTE))
+    assert on.strategy.context("AAA") is None
+
+
 def test_o04_funding_is_shown_once_with_its_sign() -> None:
     on = watching()
     paid = FundingPaid(T, T, 1, 5000, 6, -12_500_000, 125)
@@ -264,9 +304,9 @@ def test_other_markets_are_not_shown() -> None:
 
 def test_hooks_that_are_not_overridden_are_not_routed() -> None:
     averages = StrategyActor(Averages, "mine", {})
-    kinds = (BarClosed, CandleRead, BookRead, Trade, Quote, FundingPaid, SessionStopped)
-    assert [averages.listens(kind) for kind in kinds] == [True, True, False, False, False, False, False]
-    kinds = (BarClosed, CandleRead, BookRead, FundingPaid, SessionStopped)
+    kinds = (BookRead, Trade, Quote, LiquidationRead, FundingPaid, SessionStopped)
+    assert [averages.listens(kind) for kind in (BarClosed, CandleRead, *kinds)] == [True] * 2 + [False] * 6
+    kinds = (BarClosed, CandleRead, BookRead, LiquidationRead, FundingPaid, SessionStopped)
     assert all(watching().actor.listens(kind) for kind in kinds)
 
 

@@ -7,10 +7,19 @@ from engine.actors.flow.book import BookSampler
 from engine.actors.flow.footprint import Footprints
 from engine.actors.flow.imbalance import Imbalances
 from engine.actors.flow.large import LargePrints
+from engine.actors.flow.liquidations import LiquidationLevels
 from engine.actors.flow.profile import Profiles
 from engine.config import FlowConfig
 
-__all__ = ["BookSampler", "Footprints", "Imbalances", "LargePrints", "Profiles", "flow_actors"]
+__all__ = [
+    "BookSampler",
+    "Footprints",
+    "Imbalances",
+    "LargePrints",
+    "LiquidationLevels",
+    "Profiles",
+    "flow_actors",
+]
 
 
 def flow_actors(config: FlowConfig) -> list[Actor]:
@@ -26,6 +35,12 @@ def flow_actors(config: FlowConfig) -> list[Actor]:
         actors.append(LargePrints(config))
     if config.book:
         actors.append(BookSampler(config))
+    # Without the key that older versions do not have: their states go on.
+    before = repr(config).replace(f", liquidations={config.liquidations!r}", "")
     for actor in actors:
-        actor.signature = repr(config)
+        actor.signature = before
+    if config.liquidations:
+        levels = LiquidationLevels(config)
+        levels.signature = f"{config.liquidations} {config.level}"
+        actors.append(levels)
     return actors

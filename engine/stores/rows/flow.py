@@ -1,4 +1,7 @@
-"""Rows of order flow: footprints, imbalances, profiles, large trades, book samples. Used by `builder.py`."""
+"""Rows of order flow: footprints, imbalances, profiles, large trades, books, levels of liquidations.
+
+Used by `builder.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from engine.events import (
     FootprintClosed,
     ImbalanceStacked,
     LargePrintSeen,
+    LiquidationLevelsClosed,
     ProfileClosed,
 )
 from engine.stores.rows.units import Listing, record
@@ -20,11 +24,11 @@ from engine.values import interval_name, side_name
 
 __all__ = ["FlowRows"]
 
-FlowWindow = FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
+FlowWindow = FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled | LiquidationLevelsClosed
 
 
 class FlowRows:
-    """The handlers, by event type. A corrected footprint has rows of its own; the newest count."""
+    """The handlers, by event type. A corrected window has rows of its own; the newest count."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -34,6 +38,7 @@ class FlowRows:
             ProfileClosed: ("profiles", self._profile),
             LargePrintSeen: ("large_prints", self._large),
             BookSampled: ("book_samples", self._sample),
+            LiquidationLevelsClosed: ("liquidation_windows", self._forced),
         }
 
     def _footprint(self, seq: int, cause: int, event: FootprintClosed) -> None:
@@ -72,6 +77,19 @@ class FlowRows:
         )
         self._batch.appended["profile_levels"] += [
             (*window, listing.price(price), listing.size(int(volume))) for price, volume in event.levels
+        ]
+
+    def _forced(self, seq: int, cause: int, event: LiquidationLevelsClosed) -> None:
+        listing = self._batch.listing(event.instrument)
+        window = (*record(seq, cause, event.at_ns), *_window(event, listing))
+        sizes = (listing.size(int(event.longs)), listing.size(int(event.shorts)))
+        last = (event.count, event.sampled, event.revision)
+        self._batch.appended["liquidation_windows"].append(
+            (*window, listing.price(event.level), *sizes, *last)
+        )
+        self._batch.appended["liquidation_levels"] += [
+            (*window, listing.price(price), *(listing.size(int(part)) for part in parts), event.revision)
+            for price, *parts in event.levels
         ]
 
     def _large(self, seq: int, cause: int, event: LargePrintSeen) -> None:

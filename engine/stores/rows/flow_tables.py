@@ -59,6 +59,24 @@ FLOW_TABLES: Final[dict[str, TableShape]] = {
         pk=("seq", "price"),
         indexes=(("instrument", "interval", "start_ns"),),
     ),
+    # A window that was corrected has rows of its own; the newest revision counts.
+    "liquidation_windows": TableShape(
+        {
+            **RECORD,
+            **WINDOW,
+            **dict.fromkeys(("level", "longs", "shorts"), float),
+            "count": int,
+            "sampled": bool,
+            "revision": int,
+        },
+        pk="seq",
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
+    "liquidation_levels": TableShape(
+        {**RECORD, **WINDOW, **dict.fromkeys(("price", "longs", "shorts"), float), "revision": int},
+        pk=("seq", "price"),
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
     "large_prints": TableShape(
         {
             **RECORD,
