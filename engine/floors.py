@@ -87,7 +87,7 @@ FLOORS: Final = (
         4,
         ("engine.stores",),
         (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.analysis.trips", "engine.stores"),
-        (*_PURE, "sqlite_utils", "pyarrow", "psycopg", "redis", "httpx"),
+        (*_PURE, "sqlite_utils", "pyarrow", "psycopg", "redis", "httpx", "duckdb"),
     ),
     # The journal in a message broker: reads frames and writes pulled ones, knows no actor.
     Floor(

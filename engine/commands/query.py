@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from engine.commands.output import config_option, json_option, print_json
 from engine.commands.stores import named_store
 from engine.errors import UsageError
 from engine.events.render import printable
+from engine.stores.checking import Checkable
+from engine.stores.rows.units import exact_text
 from engine.stores.sqlite.store import SqliteStore
 
 __all__ = ["query_command"]
@@ -39,7 +42,11 @@ def query_command(
     asked = SqliteStore(db) if store is None else named_store(store, config)
     query = getattr(asked, "query", None)
     if query is None:
-        raise UsageError(f"{asked.place}: a store of kind {asked.kind!r} answers no SQL; see docs/stores.md")
+        read = "read its rows with engine.research (docs/research.md), or " * isinstance(asked, Checkable)
+        raise UsageError(
+            f"{asked.place}: a store of kind {asked.kind!r} answers no SQL; "
+            f"{read}ask SQLite, PostgreSQL, QuestDB or Parquet"
+        )
     names, found = query(sql)
     rows: list[list[str]] = []
     count = 0
@@ -68,4 +75,6 @@ def _plain(value: object) -> object:
     """Return a value as text, a number, or None."""
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Decimal) and value.is_finite():
+        return exact_text(value)
     return value if value is None or isinstance(value, int | float | str) else msgspec.to_builtins(value)

@@ -15,6 +15,7 @@ import msgspec
 
 from engine.analysis.tables import EXACT
 from engine.errors import UsageError
+from engine.research.records import Exact
 
 __all__ = ["Point", "Rows"]
 
@@ -97,7 +98,7 @@ class Rows(Sequence[T], Generic[T]):
 
     def _columns(self) -> Iterator[tuple[str, _Kind, list[Any]]]:
         """Yield the columns of a frame: name, kind, values. A time loses `_ns` and becomes `_utc`."""
-        hints = get_type_hints(self.type)
+        hints = get_type_hints(self.type, include_extras=True)
         for name in self.type.__struct_fields__:
             values = [getattr(item, name) for item in self._items]
             kind = _kind_of(name, hints[name])
@@ -117,7 +118,7 @@ def _kind_of(name: str, hint: Any) -> _Kind:
     plain = [one for one in get_args(hint) if one is not NoneType] if NoneType in get_args(hint) else [hint]
     if name.endswith(_TIME):
         return "time"
-    if name in EXACT and plain == [str]:
+    if plain == [Exact] or (name in EXACT and plain == [str]):
         return "exact"
     found: Any = _TEXT_OF.get(plain[0], "text") if len(plain) == 1 else "text"
     return found  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ import msgspec
 from engine.stores.catchup import Progress, rebuild
 from engine.stores.rows.shapes import TableShape
 from engine.stores.rows.tables import TABLES
+from engine.stores.selecting import EVERYTHING, Selection
 from engine.stores.sqlite.reading import dump_rows
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.store import Cursor, Row
@@ -43,8 +44,11 @@ class Snapshot(Protocol):
     ahead: bool
     """Whether there may be rows ahead of the cursor: the store has no transactions."""
 
-    def rows(self, table: str) -> Iterator[Row]:
-        """Yield the rows of a table by its primary key; texts are ordered by their bytes."""
+    def rows(self, table: str, only: Selection = EVERYTHING) -> Iterator[Row]:
+        """Yield the rows of a table by its primary key; texts are ordered by their bytes.
+
+        Of those that are not in `only` some may be yielded too.
+        """
         ...
 
     def held(self, table: str, rows: Iterator[Row]) -> Iterator[Row]:

@@ -159,9 +159,10 @@ def output_of(text: str) -> str:
 
 def test_the_examples_of_the_page_run() -> None:
     page = blocks(ROOT / "docs" / "research.md")
-    frame, plain = [block.text for block in page if block.language == "python"]
+    frame, plain, rows = [block.text for block in page if block.language == "python"]
     assert len(frame.splitlines()) <= 4
     assert "digest" in output_of(plain)
+    assert "engine why" in output_of(rows)
     pytest.importorskip("pandas")
     shown = output_of(frame)
     assert "rows x" in shown or "entered_utc" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_what_is_not_as_the_journal_says_is_named(tmp_path: Path) -> None:
     assert check(store, days).difference is None
 
 
-def test_the_commands_take_the_folder_as_an_address(tmp_path: Path) -> None:
+def test_the_commands_take_the_folder_as_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written_days(tmp_path / "journal", records())
     address = f"parquet://{tmp_path / 'rows'}"
     assert as_json(engine("project", tmp_path / "journal", "--to", address, "--json"))["seq"] == 62
@@ -114,8 +115,15 @@ def test_the_commands_take_the_folder_as_an_address(tmp_path: Path) -> None:
     for options, words in ((("--check",), "no rows"), ((), "up to seq 62"), (("--check",), "equal")):
         done = engine("project", tmp_path / "journal", "--to", "few", "--config", config, *options)
         assert words in done.out, done
+    monkeypatch.setitem(sys.modules, "duckdb", None)
     done = engine("query", "select 1", "--store", address)
-    assert (done.code, "answers no SQL; see docs/stores.md" in done.err) == (2, True)
+    assert (done.code, done.err) == (2, "engine: SQL on Parquet needs DuckDB: pip install 'retape[duckdb]'\n")
+    config.write_text(f'[[stores]]\nkind = "csv"\npath = "{tmp_path / "bars"}"\n')
+    done = engine("query", "select 1", "--store", "csv", "--config", config)
+    assert (done.code, "of kind 'csv' answers no SQL; ask SQLite" in done.err) == (
+        2,
+        True,
+    )
     done = engine("project", tmp_path / "journal", "--to", "ftp://x")
     assert done.code == 2
     assert "parquet://" in done.err

@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.clock import iso_text
 from engine.stores.rows.shapes import TableShape
+from engine.stores.selecting import Selection
 from engine.stores.store import Row
 from engine.values import power_of_ten
 
-__all__ = ["DIGITS", "arrow_table", "exact_number", "rows_in", "schema_of"]
+__all__ = ["DIGITS", "arrow_table", "exact_number", "rows_in", "schema_of", "selected"]
 
 DIGITS: Final = 38
 """Digits of a decimal; the most that DuckDB, Polars and pandas read."""
 _LIMIT: Final = power_of_ten(DIGITS)
 _ROWS: Final = 1_024
 """Rows that are plain values at a time."""
+_COMPARE: Final = {"=": pc.equal, ">=": pc.greater_equal, "<": pc.less}
 _INSTANT: Final = pa.timestamp("ns", tz="UTC")
 
 
@@ -62,6 +65,13 @@ def arrow_table(shape: TableShape, schema: pa.Schema, rows: Sequence[Sequence[ob
         else:
             arrays.append(pa.array(values, kind))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def selected(table: pa.Table, only: Selection) -> pa.Table:
+    """Return the rows of a table that are asked for."""
+    for column, operator, value in only.terms():
+        table = table.filter(_COMPARE[operator](table.column(column), value))
+    return table
 
 
 def rows_in(shape: TableShape, table: pa.Table) -> Iterator[Row]:

@@ -16,11 +16,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
+
 from engine.stores.errors import StoreOutOfStep
-from engine.stores.parquet.columns import arrow_table, rows_in, schema_of
+from engine.stores.parquet.columns import arrow_table, rows_in, schema_of, selected
 from engine.stores.parquet.parts import part_path, read_part
 from engine.stores.parquet.state import State
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
+from engine.stores.selecting import EVERYTHING, Selection
 from engine.stores.store import Row
 
 __all__ = ["INTERNAL", "ParquetSnapshot", "snapshot_of"]
@@ -37,7 +40,7 @@ class ParquetSnapshot:
     def __init__(self, folder: Path, state: State | None, place: str) -> None:
         self.cursor = None
         self.tables: frozenset[str] = frozenset()
-        self._folder = folder
+        self.folder = folder
         self._parts: list[tuple[str, str, int, int]] = []
         self._waiting: dict[str, list[list[Any]]] = {}
         if state is None or (made_with := state.made_with()) is None:
@@ -53,15 +56,15 @@ class ParquetSnapshot:
     def link(self, root: Path) -> None:
         """Link the files from their folder."""
         for name, day, part, _ in self._parts:
-            link = part_path(self._folder, name, day, part)
+            link = part_path(self.folder, name, day, part)
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(part_path(root, name, day, part), link)
 
-    def rows(self, table: str) -> Iterator[Row]:
+    def rows(self, table: str, only: Selection = EVERYTHING) -> Iterator[Row]:
         """See `Snapshot`."""
         shape = TABLES[table]
         days = sorted({day for name, day, _, _ in self._parts if name == table})
-        sources = [*(self._of_day(table, day) for day in days), self._of_waiting(table)]
+        sources = [*(self._of_day(table, day, only) for day in days), self._of_waiting(table)]
         if "seq" in shape.key:
             for _, rows in groupby(heapq.merge(*sources, key=_seq_of), _seq_of):
                 yield from _sorted(shape.key, rows)
@@ -79,16 +82,27 @@ class ParquetSnapshot:
         """See `Snapshot`."""
         return rows
 
-    def _of_day(self, table: str, day: str) -> Iterator[Row]:
+    def parts(self, table: str) -> list[tuple[str, int]]:
+        """Return the files of a table, and how many of the rows of each count."""
+        return [
+            (str(part_path(self.folder, name, day, part)), rows)
+            for name, day, part, rows in self._parts
+            if name == table
+        ]
+
+    def waiting(self, table: str) -> pa.Table:
+        """Return the rows that wait for a file."""
+        shape = TABLES[table]
+        return arrow_table(shape, schema_of(shape, self._decimals), self._waiting.get(table, []))
+
+    def _of_day(self, table: str, day: str, only: Selection) -> Iterator[Row]:
         for name, of_day, part, rows in self._parts:
             if (name, of_day) == (table, day):
-                yield from rows_in(TABLES[table], read_part(part_path(self._folder, name, day, part), rows))
+                found = read_part(part_path(self.folder, name, day, part), rows)
+                yield from rows_in(TABLES[table], selected(found, only))
 
     def _of_waiting(self, table: str) -> Iterator[Row]:
-        shape = TABLES[table]
-        return rows_in(
-            shape, arrow_table(shape, schema_of(shape, self._decimals), self._waiting.get(table, []))
-        )
+        return rows_in(TABLES[table], self.waiting(table))
 
 
 @contextmanager

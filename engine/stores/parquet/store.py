@@ -49,6 +49,7 @@ except ModuleNotFoundError:
 
 from engine.stores.parquet.columns import arrow_table, exact_number, schema_of
 from engine.stores.parquet.parts import part_path, parts_in, read_part, replace_part, replaced_rows
+from engine.stores.parquet.querying import queried
 from engine.stores.parquet.reading import INTERNAL, ParquetSnapshot, snapshot_of
 from engine.stores.parquet.state import Place, State, read_cursor
 
@@ -200,6 +201,13 @@ class ParquetStore:
         """See `engine.stores.checking.Checkable`."""
         with self._errors(), snapshot_of(self.folder, _STATE, self._busy_s, self.place) as found:
             yield found
+
+    def query(self, sql: str) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+        """Return the columns and the rows of a query; it cannot change anything. Raises UsageError."""
+        if not (self.folder / _STATE).exists():
+            raise UsageError(f"{self.place}: there is no store in this folder; fill it with `engine project`")
+        with self.snapshot() as found:
+            return queried(found, sql, self.place)
 
     # Files.
 

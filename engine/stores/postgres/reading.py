@@ -6,14 +6,18 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from engine.clock import iso_text
 from engine.stores.postgres.connecting import Connection
 from engine.stores.postgres.schema import CURSOR, Layout, quoted
+from engine.stores.rows.shapes import TableShape
 from engine.stores.rows.tables import TABLES
+from engine.stores.selecting import EVERYTHING, Selection
 from engine.stores.store import Cursor, Row
 
 __all__ = ["State", "dumped", "exists", "read_state"]
 
 BATCH_ROWS = 5_000
+MICROSECONDS = len("2024-12-05T00:00:00.000000")
 
 
 class State(NamedTuple):
@@ -48,7 +52,9 @@ def read_state(conn: Connection, layout: Layout, *, lock: bool = False) -> State
     return State(cursor, version, tables.split(), timescale, newest_ns)
 
 
-def dumped(conn: Connection, layout: Layout, tables: Iterable[str]) -> Iterator[tuple[str, Row]]:
+def dumped(
+    conn: Connection, layout: Layout, tables: Iterable[str], only: Selection = EVERYTHING
+) -> Iterator[tuple[str, Row]]:
     """Yield (table, row) table by table, each by its primary key. Called in a transaction.
 
     Numbers are decimals, times texts with microseconds. Memory is that of BATCH_ROWS.
@@ -59,15 +65,31 @@ def dumped(conn: Connection, layout: Layout, tables: Iterable[str]) -> Iterator[
         order = ", ".join(
             quoted(column) + (' collate "C"' if shape.columns[column] is str else "") for column in shape.key
         )
-        sql = f"select {columns} from {layout.name(table)} order by {order}"
+        where = only.where(lambda column, operator, _: f"{quoted(column)} {operator} %s")
+        values_of = [value for _, _, value in only.terms()]
+        if where and only.column in shape.times.values():
+            extra, bounds = _by_time(shape, only)
+            where, values_of = where + extra, [*values_of, *bounds]
+        sql = f"select {columns} from {layout.name(table)}{where} order by {order}"
         with conn.cursor(name="dump") as cursor:
             cursor.itersize = BATCH_ROWS
-            cursor.execute(sql)
+            cursor.execute(sql, values_of or None)
             for values in cursor:
                 row: dict[str, Any] = dict(zip(shape.columns, values, strict=True))
                 for name in shape.times:
                     row[name] = _text(row[name])
                 yield table, row
+
+
+def _by_time(shape: TableShape, only: Selection) -> tuple[str, list[str | int]]:
+    """Return the span also as that of a time, by which hypertables and indexes find rows, and its values."""
+    [name] = (time for time, at_ns in shape.times.items() if at_ns == only.column)
+    clause, values = "", list[str | int]()
+    for operator, bound_ns in ((">=", only.begin_ns), ("<=", only.end_ns)):
+        if bound_ns is not None:
+            clause += f" and {quoted(name)} {operator} %s::timestamptz"
+            values.append(f"{iso_text(bound_ns)[:MICROSECONDS]}Z")
+    return clause, values
 
 
 def _text(moment: datetime | None) -> str | None:

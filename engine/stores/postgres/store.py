@@ -42,6 +42,7 @@ from engine.stores.postgres.schema import CURSOR, Layout, as_decimal, quoted
 from engine.stores.postgres.timescale import Aggregates, make_hypertables, stop_aggregates
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
 from engine.stores.rows.views import VIEWS
+from engine.stores.selecting import EVERYTHING, Selection
 from engine.stores.settings import Address, chosen_tables, kept_from, retention_ns
 from engine.stores.store import Cursor, Row, Rows, Store
 
@@ -84,9 +85,9 @@ class PostgresSnapshot:
         newest_ns = 0 if state is None else state.newest_ns
         self._kept = {table: kept_from(newest_ns, span_ns) for table, span_ns in retention.items()}
 
-    def rows(self, table: str) -> Iterator[Row]:
+    def rows(self, table: str, only: Selection = EVERYTHING) -> Iterator[Row]:
         """See `Snapshot`."""
-        return (row for _, row in dumped(self._conn, self._layout, [table]))
+        return (row for _, row in dumped(self._conn, self._layout, [table], only))
 
     def held(self, table: str, rows: Iterator[Row]) -> Iterator[Row]:
         """See `Snapshot`."""

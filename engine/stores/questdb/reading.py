@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from engine.clock import DAY_NS
+from engine.clock import DAY_NS, iso_text
 from engine.stores.questdb.schema import SYMBOLS, TIME_NS
 from engine.stores.rows.tables import TABLES
+from engine.stores.selecting import EVERYTHING, Selection
 from engine.stores.store import Cursor, Row
 
 __all__ = ["QuestdbSnapshot"]
@@ -43,20 +44,23 @@ class QuestdbSnapshot:
         self._instruments = sorted(instruments, key=lambda row: int(row["instrument_id"]))
         self._kept_ns = kept_ns
 
-    def rows(self, table: str) -> Iterator[Row]:
+    def rows(self, table: str, only: Selection = EVERYTHING) -> Iterator[Row]:
         """See `Snapshot`."""
         if table == "instruments":
             yield from self._instruments
             return
         shape = TABLES[table]
         columns = ", ".join(f'"{column}"' for column in shape.columns)
-        sql = f'select {columns} from "{self._names[table]}"'
+        where = only.where(lambda *term: _condition(table, *term))
+        sql = f'select {columns} from "{self._names[table]}"{where}'
         if shape.key[0] != "seq":
             yield from sorted(self._ask(sql), key=lambda row: [row[column] for column in shape.key])
             return
         order, after = ", ".join(shape.key), 0
         while True:
-            page = self._ask(f"{sql} where seq > {after} order by {order} limit {PAGE}")
+            page = self._ask(
+                f"{sql} {'and' if where else 'where'} seq > {after} order by {order} limit {PAGE}"
+            )
             last = page[-1]["seq"] if len(page) == PAGE else None  # of the last seq rows may be left
             for row in page:
                 if row["seq"] != last:
@@ -90,3 +94,13 @@ class QuestdbSnapshot:
             return 0
         due_ns = found["newest"] - self._kept_ns[table]
         return int(min(found["oldest"] // DAY_NS * DAY_NS, due_ns))
+
+
+def _condition(table: str, column: str, operator: str, value: str | int) -> str:
+    """Return a condition of a query. For the time that orders a table it is one that finds partitions."""
+    if isinstance(value, str):
+        text = value.replace("'", "''")
+        return f"\"{column}\" {operator} '{text}'"
+    if column == TIME_NS[table]:
+        return f"\"{TABLES[table].time}\" {operator} '{iso_text(value)}'"
+    return f'"{column}" {operator} {value}'

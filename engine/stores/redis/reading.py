@@ -13,6 +13,7 @@ import msgspec
 
 from engine.stores.redis.entries import HASHES, STREAMS, TABLES_HELD
 from engine.stores.rows.tables import TABLES
+from engine.stores.selecting import EVERYTHING, Selection
 from engine.stores.store import Cursor, Row
 
 __all__ = ["RedisSnapshot"]
@@ -73,7 +74,7 @@ class RedisSnapshot:
                 at_cursor[_key_of(table, row)] = row
         self._streams[table][key] = list(at_cursor.values())
 
-    def rows(self, table: str) -> Iterator[Row]:
+    def rows(self, table: str, only: Selection = EVERYTHING) -> Iterator[Row]:
         """See `Snapshot`."""
         if table == "instruments":
             return iter(_sorted(table, self._instruments))

@@ -14,7 +14,7 @@ from engine.clock import iso_text
 from engine.stores.store import Number, Row
 from engine.values import format_scaled, power_of_ten
 
-__all__ = ["Listing", "as_float", "as_text", "no_formula", "number_of", "record"]
+__all__ = ["Listing", "as_float", "as_text", "exact_text", "no_formula", "number_of", "record"]
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -28,6 +28,16 @@ def as_float(value: int, scale: int) -> float:
 def as_text(value: int, scale: int) -> str:
     """Return an exact integer at a scale as decimal text."""
     return format_scaled(value, scale)
+
+
+def exact_text(value: str | float | Decimal) -> str:
+    """Return a number of any store as decimal text without an exponent or trailing zeros."""
+    text = str(value)  # of a float the shortest that reads back as this float
+    if "e" in text or "E" in text:
+        text = format(Decimal(text), "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def number_of(value: Decimal, number: Number) -> object:

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
 from engine.errors import UsageError
-from engine.stores.errors import Reason, StoreUnavailable, first_line
-from engine.stores.rows.tables import TABLES
+from engine.stores.errors import Reason, StoreOutOfStep, StoreUnavailable, first_line
+from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
+from engine.stores.selecting import EVERYTHING, Selection
 from engine.stores.store import Cursor, Row
 
 __all__ = [
     "BUSY_SECONDS",
+    "SqliteSnapshot",
     "connect_readonly",
     "dump_rows",
     "first_difference",
     "queried",
     "quoted",
     "read_cursor",
+    "snapshot_of",
     "unavailable",
     "witness",
 ]
@@ -81,15 +84,59 @@ def dump_rows(
         with closing(connect_readonly(path)) as conn:
             conn.execute("BEGIN")
             for table in tables:
-                shape = TABLES[table]
-                key = ", ".join(
-                    f"cast({quoted(one)} as real)" if shape.columns[one] is float else quoted(one)
-                    for one in shape.key
-                )
-                for row in conn.execute(f"select * from {quoted(table)} order by {key}"):
-                    yield table, dict(zip(shape.columns, row, strict=True))
+                for row in _rows(conn, table, EVERYTHING):
+                    yield table, row
     except sqlite3.Error as error:
         raise unavailable(path, error) from error
+
+
+class SqliteSnapshot:
+    """The state of a database at one moment (`engine.stores.checking.Snapshot`)."""
+
+    ahead = False
+
+    def __init__(self, conn: sqlite3.Connection, cursor: Cursor | None, tables: frozenset[str]) -> None:
+        self.cursor = cursor
+        self.tables = tables
+        self._conn = conn
+
+    def rows(self, table: str, only: Selection = EVERYTHING) -> Iterator[Row]:
+        """See `Snapshot`."""
+        return _rows(self._conn, table, only)
+
+    def held(self, table: str, rows: Iterator[Row]) -> Iterator[Row]:
+        """See `Snapshot`."""
+        return rows
+
+
+@contextmanager
+def snapshot_of(path: Path) -> Iterator[SqliteSnapshot]:
+    """Read one state of a database, beside a writer. Raises StoreUnavailable, StoreOutOfStep."""
+    try:
+        with closing(connect_readonly(path)) as conn:
+            conn.execute("BEGIN")
+            version = conn.execute("PRAGMA user_version").fetchone()[0]
+            if version != SCHEMA_VERSION:
+                raise StoreOutOfStep(
+                    f"{path}: its tables are of version {version}, not {SCHEMA_VERSION}; "
+                    "rebuild it with `engine project DAY`"
+                )
+            found = conn.execute("select with_trades from cursor").fetchone()
+            without = set() if found is not None and found[0] else {"trades"}
+            yield SqliteSnapshot(conn, read_cursor(conn), frozenset(TABLES) - without)
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+
+
+def _rows(conn: sqlite3.Connection, table: str, only: Selection) -> Iterator[Row]:
+    shape = TABLES[table]
+    key = ", ".join(
+        f"cast({quoted(one)} as real)" if shape.columns[one] is float else quoted(one) for one in shape.key
+    )
+    where = only.where(lambda column, operator, _: f"{quoted(column)} {operator} ?")
+    sql = f"select * from {quoted(table)}{where} order by {key}"
+    for row in conn.execute(sql, [value for _, _, value in only.terms()]):
+        yield dict(zip(shape.columns, row, strict=True))
 
 
 def first_difference(one: str | Path, other: str | Path) -> str | None:

@@ -33,7 +33,16 @@ from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
 from engine.stores.rows.units import as_float, as_text
 from engine.stores.rows.views import VIEWS
 from engine.stores.sqlite.copying import copy_into, holds_rows, put_in_place, remove
-from engine.stores.sqlite.reading import BUSY_SECONDS, queried, quoted, read_cursor, unavailable, witness
+from engine.stores.sqlite.reading import (
+    BUSY_SECONDS,
+    SqliteSnapshot,
+    queried,
+    quoted,
+    read_cursor,
+    snapshot_of,
+    unavailable,
+    witness,
+)
 from engine.stores.store import Cursor, Number, Row, Rows, Store
 
 if TYPE_CHECKING:
@@ -163,6 +172,12 @@ class SqliteStore:
             remove(scratch)
             lock.release()
         return reached
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqliteSnapshot]:
+        """See `engine.stores.checking.Checkable`."""
+        with snapshot_of(self.path) as found:
+            yield found
 
     def query(self, sql: str) -> tuple[list[str], Iterator[tuple[object, ...]]]:
         """Return the columns and the rows of a query; it cannot change anything. Raises UsageError."""

