@@ -21,7 +21,7 @@ import msgspec
 
 from engine.errors import UsageError
 
-__all__ = ["VALUES_MAX", "Axis", "parse_axis", "point", "size_of"]
+__all__ = ["VALUES_MAX", "Axis", "ends_of", "parse_axis", "point", "size_of"]
 
 VALUES_MAX: Final = 100_000
 """Upper bound on the values of one axis."""
@@ -66,6 +66,14 @@ def _values(name: str, part: str) -> list[str]:
     if count > VALUES_MAX:
         raise UsageError(f"--param {name}={part}: has {count:,} values, at most {VALUES_MAX:,}")
     return [f"{low + step * at:f}" for at in range(count)]
+
+
+def ends_of(axis: Axis) -> tuple[int, ...]:
+    """Return the places of the least and the largest number of an axis; all of them if it has texts."""
+    if not all(map(_NUMBER.fullmatch, axis.values)):
+        return tuple(range(len(axis.values)))
+    places = sorted(range(len(axis.values)), key=lambda at: Decimal(axis.values[at]))
+    return (places[0], places[-1])[: len(places)]
 
 
 def size_of(axes: Sequence[Axis]) -> int:

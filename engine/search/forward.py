@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,17 +30,20 @@ import msgspec
 from engine.analysis.returns import daily_returns, probabilistic_sharpe
 from engine.clock import DAY_NS, day_start_ns, iso_text
 from engine.config import Config, parse_config
-from engine.errors import UsageError
+from engine.errors import SafetyRefusal, UsageError
 from engine.events import EquityMarked, Event
 from engine.events.codec import Derived
+from engine.guard import read_project
 from engine.journal import list_days
-from engine.loading.strategies import load_strategy, make_builder
-from engine.search.axes import Axis
+from engine.loading.modules import add_folder, own_modules
+from engine.loading.strategies import load_strategy, make_builder, project_hash
+from engine.search.axes import Axis, ends_of
 from engine.search.bootstrap import resampled
 from engine.search.executors import Running
 from engine.search.folds import Fold, Plan, folds_of, warmup_of
 from engine.search.jobs import DayRef, Trial, Value
 from engine.search.luck import DSR_MIN, P_MAX
+from engine.search.outside import outside_of
 from engine.search.ranking import best_of, value_of, why_unranked
 from engine.search.registry import Registry, write_file
 from engine.search.sweeping import Sweep, define, run_sweep
@@ -53,6 +58,9 @@ from replay.seams import Windows
 __all__ = ["EFFICIENCY_MIN", "Forward", "Piece", "period_of", "walk_forward"]
 
 EFFICIENCY_MIN: Final = 0.5
+
+CORNERS_MAX: Final = 4_096
+"""Combinations of parameters that are asked for their warm-up, at most."""
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -140,7 +148,10 @@ def walk_forward(
     whole = define(
         days, config, axes, metric=metric, better=better, project=project, folders=folders, **search
     )
-    warmup_ns = plan.warmup_ns if plan.warmup_ns is not None else _warmup(whole, axes, config)
+    warmup_ns = plan.warmup_ns
+    if warmup_ns is None:
+        with _modules(project, folders):
+            warmup_ns = _warmup(whole, axes, config)
     done = 0
     chosen: list[_Chosen] = []
     for fold in folds:
@@ -166,17 +177,28 @@ def walk_forward(
         chosen.append(_choose(sweep, trials, fold, plan, warmup_ns))
     if all(one.trial is None for one in chosen):
         raise UsageError(f"--walk-forward: no training chose anything; the first: {chosen[0].why}")
-    report, marks = _join(days, config, chosen, warmup_ns, end_ns, out / "run")
-    found = _result(chosen, report, marks, metric, warmup_ns)
+    with _modules(project, folders):
+        outside = _Outside(whole)
+        report, marks = _join(days, config, chosen, warmup_ns, end_ns, out / "run")
+        shared = outside.changed()
+    found = _result(chosen, report, marks, metric, warmup_ns, shared)
     write_file(out / "forward.json", msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     return found
 
 
 def _warmup(sweep: Sweep, axes: Sequence[Axis], config: Config) -> int:
-    """Return the longest warm-up among the least and the largest values of the parameters."""
+    """Return the longest warm-up among the least and the largest values of the parameters, and all texts.
+
+    What a strategy refuses is no trial, so it needs no warm-up.
+    """
     classes = {entry.use: load_strategy(entry.use) for entry in config.strategies}
-    corners = [tuple(0 for _ in axes), tuple(len(one.values) - 1 for one in axes)]
-    return max(warmup_of(parse_config(sweep.job(1, places).config), classes) for places in corners)
+    longest = 0
+    for places in islice(product(*map(ends_of, axes)), CORNERS_MAX):
+        try:
+            longest = max(longest, warmup_of(parse_config(sweep.job(1, places).config), classes))
+        except (Exception, SystemExit):
+            continue  # the trial of these parameters fails, and says why
+    return longest
 
 
 def _trained(
@@ -208,6 +230,36 @@ def _choose(sweep: Sweep, trials: list[Trial], fold: Fold, plan: Plan, warmup_ns
     values = sweep.definition.params
     places = tuple(list(values[one.name]).index(best.params[one.name]) for one in sweep.axes)
     return _Chosen(fold, best, sweep.job(best.number, places).config, begin_ns, "")
+
+
+@contextmanager
+def _modules(project: Path, folders: Sequence[Path]) -> Iterator[None]:
+    """Import the strategies anew: what they left in their modules elsewhere does not count here."""
+    with own_modules(project):
+        for folder in folders:
+            add_folder(folder)
+        yield
+
+
+class _Outside:
+    """What the modules of the strategies of a sweep hold before the joined run, and after it.
+
+    Raises SafetyRefusal if their sources are not those of the trainings.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        names: set[str] = set()
+        for one in sweep.definition.strategies:
+            if project_hash(load_strategy(one.use)) != one.source:
+                raise SafetyRefusal(f"{one.use}: its sources changed since the trainings began; start again")
+            names |= read_project(one.use.partition(":")[0]).sources.keys()
+        self._names = sorted(names)
+        self._before = outside_of(self._names)
+
+    def changed(self) -> list[str]:
+        """Return the names of modules that hold something else now."""
+        after = outside_of(self._names)
+        return sorted(name for name in after if after[name] != self._before.get(name))
 
 
 class _Marks:
@@ -273,7 +325,12 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _result(
-    chosen: Sequence[_Chosen], report: BacktestReport, marks: _Marks, metric: str, warmup_ns: int
+    chosen: Sequence[_Chosen],
+    report: BacktestReport,
+    marks: _Marks,
+    metric: str,
+    warmup_ns: int,
+    shared: Sequence[str],
 ) -> Forward:
     pieces: list[Piece] = []
     trained: list[float] = []
@@ -307,6 +364,12 @@ def _result(
     psr = probabilistic_sharpe(daily)
     p_value = resampled(daily).p_value if psr.value is not None else None
     verdict, lines = _verdict(efficiency, psr.value, p_value, psr.reason)
+    if shared:
+        verdict = "cannot be judged"
+        why = (
+            "changed and is shared by the pieces, so one can see what later trainings chose; keep it in self"
+        )
+        lines = [f"{', '.join(shared)}: {why}", *lines]
     return Forward(
         pieces,
         report.digest,

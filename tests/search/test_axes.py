@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
-from engine.search.axes import parse_axis, point, size_of
+from engine.search.axes import ends_of, parse_axis, point, size_of
 from engine.search.proposals import make_search
 
 
@@ -69,3 +69,17 @@ def test_random_points_are_different_and_those_of_their_seed(axes: list, count: 
 def test_random_points_do_not_depend_on_the_version_of_python() -> None:
     axes = [parse_axis("a=1:100"), parse_axis("b=1:100")]
     assert make_search("random", axes, trials=3, seed=7, better=1).ask() == [(72, 35), (53, 50), (61, 26)]
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("a=1:9", (0, 8)),
+        ("a=20,200,50", (0, 1)),
+        ("a=7", (0,)),
+        ("a=5,10,-3.5", (2, 1)),
+        ("a=1m,2,3", (0, 1, 2)),
+    ],
+)
+def test_the_ends_are_the_least_and_the_largest_number(text: str, ends: tuple[int, ...]) -> None:
+    assert ends_of(parse_axis(text)) == ends

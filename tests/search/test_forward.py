@@ -46,6 +46,29 @@ class Follows(Strategy):
         mean = self.average[bar.market].update(bar.close)
         if mean is not None:
             self.target(bar.market, str(self.size) if bar.close > mean else "0")
+
+
+class Box:
+    def __init__(self) -> None:
+        self.periods = []
+
+    def put(self, period: int) -> None:
+        self.periods.append(period)
+
+
+BOX = Box()
+
+
+class Shares(Follows):
+    """Leaves its parameters in its module, and does not take all of them."""
+
+    slow: int = 20
+
+    def on_start(self) -> None:
+        if self.period >= self.slow:
+            raise ValueError("period must be under slow")
+        BOX.put(self.period)
+        self.average = PerMarket(Sma, self.slow)
 '''
 
 
@@ -216,6 +239,22 @@ def test_what_was_interrupted_gives_the_same(folder: Path, rolling: dict[str, An
     for name in ("train-003", "run"):
         (folder / "rolling" / name).rename(folder / f"gone-{name}")
     assert forward(folder, "rolling", "train=40m,test=20m,embargo=0", "--jobs", "1") == rolling
+
+
+def test_parameters_that_a_strategy_refuses_and_state_outside_of_it(
+    folder: Path, rolling: dict[str, Any]
+) -> None:
+    """A corner of the values that is refused fails its trials alone; what modules share is told."""
+    args = ["sweep", "journal", "--strategy", "mine:Shares", "--param", "period=2,6", "--param", "slow=4,9,5"]
+    args += ["--begin", "2024-03-01", "--end", "2024-03-01T02:00", "--out", "shares", "--json"]
+    found = as_json(engine(*args, "--walk-forward", "train=60m,test=30m,embargo=0", cwd=folder))
+    assert found["warmup_s"] == 9 * 60, "the largest value need not be the last"
+    trials = (folder / "shares" / "train-001" / "trials.jsonl").read_text().splitlines()
+    failed = [trial["params"] for trial in map(json.loads, trials) if trial["state"] == "failed"]
+    assert failed == [{"period": 6, "slow": 4}, {"period": 6, "slow": 5}]
+    assert found["verdict"] == "cannot be judged"
+    assert found["lines"][0].startswith("mine.BOX: changed and is shared by the pieces")
+    assert not any("shared by the pieces" in line for line in rolling["lines"])
 
 
 @given(
