@@ -2,15 +2,15 @@
 
 Owns the rule. The fills of an order count as one. An order is matched with an order of the other run of the
 same instrument and side, at most `WINDOW_NS` earlier or later, each once: first those of one strategy, then
-those of one size, then the nearest in time. A fill that no order of the run led to, such as a liquidation,
-counts as an order. Promises: the result depends on the records alone. `Orders` reads frames in journal order.
-Called by `replay.differences`.
+those of one size, then the nearest in time, then those of equal terms. A fill that no order of the run led
+to, such as a liquidation, counts as an order. Promises: the result depends on the records alone. `Orders`
+reads frames in journal order. Called by `replay.differences`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -40,6 +40,13 @@ WINDOW_NS: Final = 60_000_000_000
 ORDERS_MAX: Final = 50_000
 """Orders of a run that are compared, the first ones."""
 _NEAR: Final = 8
+"""Times before and after an order at which its counterpart is searched, among the orders that are left."""
+_AT_ONCE: Final = 64
+"""Orders of other times before and after it that are looked at; of all, with its own time:"""
+_LOOKED_AT_MAX: Final = 1_000
+_PLACE_BITS: Final = 17
+_PLACE: Final = (1 << _PLACE_BITS) - 1
+_APART_BITS: Final = WINDOW_NS.bit_length()
 
 DECISION: Final = "decision"
 FILL_PRICE: Final = "fill price"
@@ -198,18 +205,12 @@ def _seqs(pair: Pair) -> tuple[int, int]:
 
 def _matched(live: list[OrderRow], backtest: list[OrderRow]) -> list[Pair]:
     backtest = sorted(backtest, key=lambda row: (row.at_ns, row.seq))
-    times = [row.at_ns for row in backtest]
-    near: list[tuple[bool, bool, int, int, int]] = []
-    for at, row in enumerate(live):
-        middle = bisect_left(times, row.at_ns)
-        for other in range(max(0, middle - _NEAR), min(len(times), middle + _NEAR)):
-            apart = abs(times[other] - row.at_ns)
-            if apart <= WINDOW_NS:
-                with_ = backtest[other]
-                near.append((row.strategy != with_.strategy, row.size != with_.size, apart, at, other))
-    taken: dict[int, int] = {}
-    used: set[int] = set()
-    for *_, at, other in sorted(near):
+    taken = _equal(live, backtest)
+    used = set(taken.values())
+    # Only what is left is near: a busy minute of equal orders hides no other one.
+    left = [other for other in range(len(backtest)) if other not in used]
+    for key in sorted(_near(live, taken, backtest, left)):
+        at, other = key >> _PLACE_BITS & _PLACE, key & _PLACE
         if at not in taken and other not in used:
             taken[at] = other
             used.add(other)
@@ -220,10 +221,45 @@ def _matched(live: list[OrderRow], backtest: list[OrderRow]) -> list[Pair]:
     return pairs + [Pair(None, row, (DECISION,)) for at, row in enumerate(backtest) if at not in used]
 
 
+def _near(
+    live: list[OrderRow], taken: dict[int, int], backtest: list[OrderRow], left: list[int]
+) -> Iterator[int]:
+    """Yield the possible pairs, each as a number that is less the nearer they are by the rule."""
+    times = [backtest[other].at_ns for other in left]
+    distinct = sorted(set(times))
+    for at, row in enumerate(live):
+        if at in taken or not times:
+            continue
+        middle = bisect_left(distinct, row.at_ns)
+        first, last = max(0, middle - _NEAR), min(len(distinct), middle + _NEAR) - 1
+        begin, end = bisect_left(times, row.at_ns) - _AT_ONCE, bisect_right(times, row.at_ns) + _AT_ONCE
+        begin = max(0, begin, bisect_left(times, distinct[first]))
+        for place in range(begin, min(end, bisect_right(times, distinct[last]), begin + _LOOKED_AT_MAX)):
+            apart = abs(times[place] - row.at_ns)
+            if apart <= WINDOW_NS:
+                other = backtest[left[place]]
+                key = (row.strategy != other.strategy) << 1 | (row.size != other.size)
+                key = key << _APART_BITS | apart
+                key = key << 1 | (row.terms != other.terms)
+                yield (key << _PLACE_BITS | at) << _PLACE_BITS | left[place]
+
+
+def _equal(live: list[OrderRow], backtest: list[OrderRow]) -> dict[int, int]:
+    """Return the places of orders that were decided alike, at one time: the nearest by any rule."""
+    waiting: dict[tuple[object, ...], list[int]] = {}
+    for other in reversed(range(len(backtest))):
+        waiting.setdefault(_decided(backtest[other]), []).append(other)
+    places = (waiting.get(_decided(row), []) for row in live)
+    return {at: others.pop() for at, others in enumerate(places) if others}
+
+
+def _decided(row: OrderRow) -> tuple[object, ...]:
+    return row.at_ns, row.strategy, row.size, row.terms, row.reason
+
+
 def _pair(one: OrderRow, other: OrderRow) -> Pair:
     differs = []
-    decided = ("at_ns", "strategy", "size", "terms", "reason")
-    if any(getattr(one, name) != getattr(other, name) for name in decided):
+    if _decided(one) != _decided(other):
         differs.append(DECISION)
     if one.filled != other.filled:
         differs.append(FILL_SIZE)

@@ -73,6 +73,31 @@ def test_the_strategy_counts_before_the_size_and_the_size_before_the_time() -> N
     assert partner(near) == 1
 
 
+def test_many_orders_at_one_time_all_have_their_counterpart() -> None:
+    """A grid of one strategy, and one order each of many: more than are near by their places."""
+    grid = [row(seq=at, terms=f"limit {at} Gtc") for at in range(40)]
+    many = [row(seq=100 + at, strategy=f"s-{at:03d}") for at in range(40)]
+    later = [row(seq=200 + at, at_ns=ROW.at_ns + MS, terms=f"limit {at} Gtc", size="9") for at in range(40)]
+    pairs = paired(grid + many, many[::-1] + grid[::-1])
+    assert [pair.differs for pair in pairs] == [()] * 80
+    moved = paired(grid, later)
+    assert {pair.live.terms == pair.backtest.terms for pair in moved if pair.live and pair.backtest} == {True}
+    assert len(moved) == 40
+
+
+def test_an_order_that_is_missing_moves_no_other() -> None:
+    grid = [row(seq=at, terms=f"limit {100 - at} Gtc") for at in range(12)]
+    alone = [pair for pair in paired(grid, grid[1:]) if pair.differs]
+    assert [(pair.live, pair.backtest) for pair in alone] == [(grid[0], None)]
+
+
+def test_a_busy_minute_hides_no_counterpart() -> None:
+    busy = [row(seq=at, at_ns=(2000 + at) * MS) for at in range(50)]
+    first, last = row(seq=900, at_ns=1990 * MS, size="7"), row(seq=901, at_ns=2060 * MS, size="7")
+    pairs = paired([first, *busy], [*busy, last])
+    assert [(pair.live, pair.backtest) for pair in pairs if pair.differs] == [(first, last)]
+
+
 def test_another_side_instrument_or_minute_is_no_partner() -> None:
     others = row(side="sell"), row(instrument="XYZ"), row(at_ns=ROW.at_ns + WINDOW_NS + 1)
     for other in others:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -36,37 +39,36 @@ BOX, SLOTS, STEP, NAMES, LIMITS = Box(), Slots(), counter(), {"b", "a"}, (1, 2.5
 
 
 @pytest.fixture
-def module() -> Iterator[ModuleType]:
-    made = ModuleType("kept_outside")
-    sys.modules["kept_outside"] = made
-    exec(SOURCE, vars(made))
-    yield made
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    (tmp_path / "kept_outside.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("kept_outside")
     del sys.modules["kept_outside"]
 
 
-def changed(module: ModuleType, code: str) -> list[str]:
-    before = outside_of([module.__name__])
-    exec(code, vars(module))
-    after = outside_of([module.__name__])
-    return sorted(name for name in after if after[name] != before.get(name))
-
-
 @pytest.mark.parametrize(
-    ("code", "names"),
+    ("change", "names"),
     [
-        ("BOX.held['a'].append(3)", ["BOX"]),
-        ("BOX.shown = 1", ["BOX"]),
-        ("Box.shown = 1", ["Box"]),
-        ("SLOTS.value = 2", ["SLOTS"]),
-        ("STEP()", ["STEP"]),
-        ("STEP.calls = 1", ["STEP"]),
-        ("NAMES.add('c')", ["NAMES"]),
-        ("LIMITS = (1, 3)", ["LIMITS"]),
-        ("BOX.held = {'a': [1, 2]}; Box(); len(NAMES); math.sqrt(2)", []),
+        (lambda top: top.BOX.held["a"].append(3), ["BOX"]),
+        (lambda top: setattr(top.BOX, "shown", 1), ["BOX"]),
+        (lambda top: setattr(top.Box, "shown", 1), ["Box"]),
+        (lambda top: setattr(top.SLOTS, "value", 2), ["SLOTS"]),
+        (lambda top: top.STEP(), ["STEP"]),
+        (lambda top: setattr(top.STEP, "calls", 1), ["STEP"]),
+        (lambda top: top.NAMES.add("c"), ["NAMES"]),
+        (lambda top: setattr(top, "LIMITS", (1, 3)), ["LIMITS"]),
+        (lambda top: setattr(top.BOX, "held", {"a": [1, 2]}), []),
+        (lambda top: (top.Box(), len(top.NAMES), top.math.sqrt(2)), []),
     ],
 )
-def test_what_changes_is_named_and_nothing_else(module: ModuleType, code: str, names: list[str]) -> None:
-    assert changed(module, code) == [f"kept_outside.{name}" for name in names]
+def test_what_changes_is_named_and_nothing_else(
+    module: ModuleType, change: Callable[[Any], object], names: list[str]
+) -> None:
+    before = outside_of([module.__name__])
+    change(module)
+    after = outside_of([module.__name__])
+    found = sorted(name for name in after if after[name] != before.get(name))
+    assert found == [f"kept_outside.{name}" for name in names]
 
 
 def test_a_module_that_is_not_imported_holds_nothing() -> None:
