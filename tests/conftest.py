@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -14,6 +15,9 @@ from tests.pacing import VirtualTime, make_clock
 from tests.profiles import load
 
 load()
+
+# Collecting makes half a million objects, and almost all of them stay (`pytest_collection_finish`).
+gc.disable()
 
 MEMORY = Path("/dev/shm")
 MEMORY_FREE_MIN = 4 << 30
@@ -34,6 +38,14 @@ LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((at for at, part in enumerate(LONG) if item.nodeid.startswith(part)), 9))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests out of all later collections of garbage: a tenth of the CPU time."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
