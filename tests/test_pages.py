@@ -1,7 +1,8 @@
 """The commands of the README and the docs work as written, in order, from a fresh clone.
 
 `runnable` changes a few commands before they run: endless sessions get an end, long ones are shortened, and a
-local sandbox replaces the venue.
+local sandbox replaces the venue. The README starts `engine` as a user does; on the other pages a process that
+has imported the engine is forked (`tests/commands/forking.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import pytest
 
 from engine.cli import cli
 from engine.loading.venues import find_venue, venue_names
+from tests.commands.forking import shell_command
+from tests.commands.kit import FORKS, start
 from tests.docs_pages import PAGES, ROOT, blocks, clone, commands
 
 # A key that is used in these sessions only.
@@ -113,6 +116,8 @@ def script_of(page: Path, folder: Path) -> str:
     ]
     if "source .venv/bin/activate" not in page.read_text(encoding="utf-8"):
         lines.append("source .venv/bin/activate")  # The page assumes that the reader has followed the README.
+    if FORKS and page.name != "README.md":
+        lines += ["shopt -s expand_aliases", f"alias engine={shlex.quote(shlex.join(shell_command()))}"]
     for block in blocks(page):
         if block.file:
             text = block.text.replace("0xYOUR_ADDRESS", ADDRESS)
@@ -158,9 +163,9 @@ def recorded_trades(start_ms: int) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def venues() -> Iterator[dict[str, str]]:
     """Sandboxes for the commands that need a venue, which all pages share; their addresses by variable."""
-    command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
-    command += [part for name in SANDBOXES for part in ("--venue", name)]
-    with subprocess.Popen([*command, "--history", "300"], stdin=-1, stdout=-1, text=True) as process:
+    named = [part for name in SANDBOXES for part in ("--venue", name)]
+    options = ["--port", 0, "--json", "--until-eof", *named, "--history", 300]
+    with start("sandbox", *options, stdin=-1, stderr=None) as process:
         assert process.stdout is not None
         served = json.loads(process.stdout.readline())["venues"]
         yield {variable_of(name): address["base_url"] for name, address in served.items()}

@@ -5,7 +5,7 @@ one, with its own arguments, environment, folder, signals and output; only the h
 interpreter starts and imports the engine was spent before. The embedded sandbox of a forked session is forked
 by the same process (`open_process`). What depends on the start of an interpreter
 (variables PYTHON..., shadowed modules, signals during the imports) is tested with a new one.
-Used by `kit.start`, `kit.spawn` and `kit.engine`.
+Used by `kit.start`, `kit.spawn` and `kit.engine`, and by scripts of a shell through `forked.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import functools
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -96,6 +98,11 @@ class Forked(subprocess.Popen[Any]):
             self.returncode = os.waitstatus_to_exitcode(sts)
 
 
+def shell_command() -> list[str]:
+    """Return the command that stands for `engine` in a script of a shell."""
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("forked.py")), _server().address]
+
+
 async def open_process(command: Any, **options: Any) -> trio.Process:
     """Start a process of the engine as `trio.lowlevel.open_process` does, by a fork."""
     with patch.object(subprocess, "Popen", Forked):
@@ -105,15 +112,22 @@ async def open_process(command: Any, **options: Any) -> trio.Process:
 class _Server:
     """The process that forks. It ends when its socket is closed."""
 
+    address: str
+    """Where it listens for `forked.py`: a path in a folder of this user's."""
+
     def __init__(self, connection: socket.socket | None = None) -> None:
         if connection is not None:
             self._socket = connection
             return
         self._socket, theirs = socket.socketpair()
-        with theirs:
+        self.address = str(Path(tempfile.mkdtemp()) / "fork.sock")
+        with theirs, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen()
+            fds = [theirs.fileno(), listener.fileno()]
             self._process = _Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, __file__, *map(str, fds)],
+                pass_fds=fds,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
@@ -131,6 +145,7 @@ class _Server:
     def _end(self) -> None:
         self._socket.close()
         self._process.wait()
+        shutil.rmtree(Path(self.address).parent)
 
 
 @functools.cache
@@ -138,12 +153,12 @@ def _server() -> _Server:
     return _Server()
 
 
-def _serve(first: socket.socket) -> dict[str, Any]:
-    """Fork for each request. Returns the request in each child, and ends the parent with the socket.
+def _serve(first: socket.socket, listener: socket.socket) -> dict[str, Any]:
+    """Fork for each request. Returns the request in each child, and ends the parent with the first socket.
 
-    A child has a socket for requests of its own.
+    A child has a socket for requests of its own; who connects to the listener has one too.
     """
-    sockets: dict[int, socket.socket] = {first.fileno(): first}
+    sockets: dict[int, socket.socket] = {one.fileno(): one for one in (first, listener)}
     children: dict[int, tuple[int, int]] = {}
     while True:
         ready, _, _ = select.select([*sockets, *children], [], [])
@@ -156,6 +171,10 @@ def _serve(first: socket.socket) -> dict[str, Any]:
                 os.close(one)
                 continue
             requests = sockets[one]
+            if requests is listener:
+                requests, _ = listener.accept()
+                sockets[requests.fileno()] = requests
+                continue
             head, fds, _, _ = socket.recv_fds(requests, 4, _FDS)
             if not head:
                 if requests is first:
@@ -218,7 +237,7 @@ def _main() -> None:
     # Pages that no collection of garbage writes to stay shared with the children.
     gc.collect()
     gc.freeze()
-    request = _serve(socket.socket(fileno=int(sys.argv[1])))
+    request = _serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:3]))
     if request["session"]:
         os.setsid()
     server = _Server(socket.socket(fileno=_REQUESTS))
