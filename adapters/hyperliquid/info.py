@@ -140,9 +140,9 @@ class HyperliquidInfo(RestClient):
             )
         return [WireContext(asset.name, ctx) for asset, ctx in zip(meta.universe, contexts, strict=True)]
 
-    async def exchange_status(self) -> ExchangeStatus:
+    async def exchange_status(self, priority: Priority = Priority.MARKET) -> ExchangeStatus:
         """Return the venue's clock; `speed` is read from a loopback address only."""
-        status = await self.request({"type": "exchangeStatus"}, ExchangeStatus)
+        status = await self.request({"type": "exchangeStatus"}, ExchangeStatus, priority)
         return status if self.loopback else ExchangeStatus(status.time)
 
     async def all_mids(self, dex: str = "") -> dict[str, str]:
@@ -217,7 +217,7 @@ class HyperliquidInfo(RestClient):
         except VenueProtocolError as error:
             raise VenueProtocolError(f"{self._url}: {kind}: {error}") from error
         if isinstance(answer, list):
-            self.governor.charge(rows_weight(kind, len(answer)))
+            self.governor.charge(rows_weight(kind, len(answer)), priority)
         return answer
 
     async def _of_dex(self, kind: str, dex: str, shape: type[_Body]) -> _Body:

@@ -3,7 +3,8 @@
 Counts everything a venue limits: REST weight, orders, messages and new connections within a time; open
 connections, subscriptions and posts in flight. The numbers are data of each venue (`Limits`). Promises: no
 span of time holds more than its rate allows; a fifth of weight, messages and posts is kept for cancels and
-exits;
+exits; beside an account a fifth each is kept for queries of orders and for readings of the account, so that
+neither waits for the other, nor for the market's requests;
 requests that wait are served by priority, then first in, first out; a refusal by the venue (429, 418,
 403) halves the budget of weight for a minute, and its `Retry-After` is honoured; a wait that would last too
 long raises `BudgetSpent`, and nothing is sent.
@@ -19,6 +20,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 import msgspec
@@ -33,6 +35,7 @@ __all__ = [
     "Limits",
     "Priority",
     "Rate",
+    "order_query",
 ]
 
 MINUTE_S: Final = 60
@@ -52,14 +55,34 @@ _PAUSES_S: Final = {429: 5.0, 418: 60.0, 403: 60.0}
 
 
 class Priority(enum.IntEnum):
-    """The order of service: the lowest number first. An exit is an order that closes a position."""
+    """The order of service: the lowest number first. An exit is an order that closes a position.
+
+    A query asks about one order; requests of the account within `order_query` are queries.
+    """
 
     CANCEL = 0
     EXIT = 1
     ORDER = 2
-    ACCOUNT = 3
-    MARKET = 4
-    HISTORY = 5
+    QUERY = 3
+    ACCOUNT = 4
+    MARKET = 5
+    HISTORY = 6
+
+
+KEPT: Final = {Priority.QUERY: 0.2, Priority.ACCOUNT: 0.2}
+"""The shares of weight that are kept for these kinds where there is an account."""
+
+_querying: ContextVar[bool] = ContextVar("querying", default=False)
+
+
+@contextmanager
+def order_query() -> Iterator[None]:
+    """Count the requests of the account that this task makes as those of a query of an order."""
+    token = _querying.set(True)
+    try:
+        yield
+    finally:
+        _querying.reset(token)
 
 
 class BudgetSpent(VenueUnreachable):
@@ -144,6 +167,7 @@ class Governor:
         self._post_queue = _Queue("posts in flight")
         self._order_queue = _Queue("orders")
         self._refusals = 0
+        self._kinds: dict[Priority, _Window] = {}
         self._cut = 1.0
         self._cut_at = -math.inf
         self._closed_until = -math.inf  # no request is sent before this
@@ -151,12 +175,22 @@ class Governor:
 
     async def weigh(self, weight: int, priority: Priority, within_s: float = 120.0) -> None:
         """Wait until a REST request of this weight may be sent, and count it. Raises BudgetSpent."""
-        await self._weight_queue.wait(priority, lambda: self._weight_in(weight, priority), within_s)
-        self._weight.add(weight)
+        kind = _kind(priority)
+        await self._weight_queue.wait(
+            kind, lambda: self._weight_in(weight, kind), within_s, lambda: self._kept_in(weight, kind)
+        )
+        self.charge(weight, priority)
 
-    def charge(self, weight: int) -> None:
+    def charge(self, weight: int, priority: Priority = Priority.MARKET) -> None:
         """Count additional weight, such as that of an answer's rows."""
         self._weight.add(weight)
+        if own := self._kinds.get(_kind(priority)):
+            own.add(weight)
+
+    def keep_for_account(self) -> None:
+        """Keep weight for queries of orders and for readings of the account: orders are sent from here."""
+        for kind in KEPT:
+            self._kinds.setdefault(kind, _Window(self.limits.weight.per_s))
 
     def note_weight(self, used: int) -> None:
         """Take over the weight that the venue says is used, if it counts more than we do."""
@@ -275,10 +309,21 @@ class Governor:
             closed_s = max(closed_s, self._cancels_until - trio.current_time())
         if closed_s > 0:
             return closed_s
-        limit = _share(int(self.limits.weight.amount * self._factor()), priority)
+        whole = int(self.limits.weight.amount * self._factor())
+        limit = _share(whole, priority)
+        if priority > Priority.EXIT:
+            for kind, own in self._kinds.items():
+                limit -= max(0, int(whole * KEPT[kind]) - own.used()) if kind != priority else 0
         room_s = self._weight.room_in(weight, limit)
         # A reduced budget grows every minute, possibly before entries leave the window.
         return min(room_s, MINUTE_S) if self._factor() < 1 else room_s
+
+    def _kept_in(self, weight: int, priority: Priority) -> float:
+        """Return in how many seconds a request fits into what is kept for its kind; infinity if never."""
+        own = self._kinds.get(priority)
+        if own is None:
+            return math.inf
+        return own.room_in(weight, int(self.limits.weight.amount * self._factor() * KEPT[priority]))
 
     def _orders_in(self, priority: Priority) -> float:
         rates = zip(self.limits.orders, self._orders, strict=True)
@@ -345,9 +390,16 @@ class _Queue:
         self._stirred.set()
         self._stirred = trio.Event()
 
-    async def wait(self, priority: Priority, room_in: Callable[[], float], within_s: float) -> None:
+    async def wait(
+        self,
+        priority: Priority,
+        room_in: Callable[[], float],
+        within_s: float,
+        kept_in: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         """Wait until this is the first of the queue and `room_in` returns 0. Raises BudgetSpent.
 
+        The first of its priority passes those before it while `kept_in` returns 0: what it takes is its own.
         Returns without a checkpoint after the last check, so that the caller can count it at once.
         """
         if not self._tickets and room_in() <= 0:
@@ -362,6 +414,8 @@ class _Queue:
         try:
             while True:
                 wait_s = room_in() if self._tickets[0] == ticket else math.inf
+                if wait_s > 0 and next(one for one in self._tickets if one[0] == ticket[0]) == ticket:
+                    wait_s = min(wait_s, max(room_in(), kept_in()))
                 if wait_s <= 0:
                     return
                 if trio.current_time() >= deadline:
@@ -373,6 +427,10 @@ class _Queue:
         finally:
             self._tickets.remove(ticket)
             self.stir()
+
+
+def _kind(priority: Priority) -> Priority:
+    return Priority.QUERY if priority is Priority.ACCOUNT and _querying.get() else priority
 
 
 def _share(limit: int, priority: Priority) -> int:

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from adapters.hyperliquid.limits import LIMITS, action_weight, info_weight, rows_weight
-from adapters.transport.governor import WAITING_MAX, BudgetSpent, Governor, Priority, Rate
+from adapters.transport.governor import WAITING_MAX, BudgetSpent, Governor, Priority, Rate, order_query
 from engine.errors import UsageError, VenueUnreachable
 
 MARKET, CANCEL, ORDER, HISTORY = Priority.MARKET, Priority.CANCEL, Priority.ORDER, Priority.HISTORY
@@ -80,11 +80,11 @@ async def test_waiting_requests_are_served_by_priority_and_then_in_order(autojum
 
     async with trio.open_nursery() as nursery:
         for number in range(3):
-            for priority in (HISTORY, MARKET, Priority.ACCOUNT, ORDER, Priority.EXIT, CANCEL):
+            for priority in (HISTORY, MARKET, Priority.ACCOUNT, Priority.QUERY, ORDER, Priority.EXIT, CANCEL):
                 nursery.start_soon(ask, priority, number)
                 await trio.sleep(0.01)
     assert served == [(priority, number) for priority in Priority for number in range(3)]
-    assert governor.budget().waiting_high == 18
+    assert governor.budget().waiting_high == 3 * len(Priority)
 
 
 async def test_rows_are_charged_after_the_answer_and_delay_later_requests(autojump_clock) -> None:
@@ -206,3 +206,81 @@ def test_limits_at_a_speed_apply_to_the_minutes_of_the_sandbox() -> None:
         )
         == LIMITS
     )
+
+
+async def flood(governor: Governor, priority: Priority, weight: int) -> None:
+    """Send as many requests of a kind as the limits allow, for ever."""
+
+    async def ask() -> None:
+        while True:
+            await governor.weigh(weight, priority, within_s=3600)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(ask)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("kind", [Priority.QUERY, Priority.ACCOUNT])
+async def test_queries_and_readings_of_the_account_never_wait_for_other_kinds(
+    autojump_clock, kind: Priority, cut: bool
+) -> None:
+    """A fifth of the weight is kept for each: 240 a minute here, half of it after a refusal."""
+    governor = Governor(LIMITS)
+    governor.keep_for_account()
+    waits = []
+    async with trio.open_nursery() as nursery:
+        for other in (Priority.QUERY, Priority.ACCOUNT, MARKET, HISTORY, ORDER):
+            if other is not kind:
+                nursery.start_soon(flood, governor, other, 20)
+        await trio.sleep(300)
+        if cut:
+            governor.refused(429)
+            await trio.sleep(61)  # until a minute has passed with the budget as it is now
+        for _ in range(10):
+            began = trio.current_time()
+            for _ in range(5 if cut else 11):
+                await governor.weigh(20, kind)
+            waits.append(trio.current_time() - began)
+            await trio.sleep(62 - waits[-1])
+        nursery.cancel_scope.cancel()
+    assert max(waits) == 0
+
+
+async def test_a_kind_with_nothing_left_of_its_own_waits_in_its_place(autojump_clock) -> None:
+    governor = Governor(LIMITS)
+    governor.keep_for_account()
+    served: list[str] = []
+
+    async def ask(what: str, weight: int, priority: Priority) -> None:
+        await governor.weigh(weight, priority)
+        served.append(what)
+
+    await governor.weigh(240, Priority.ACCOUNT)
+    await governor.weigh(480, MARKET)
+    async with trio.open_nursery() as nursery:
+        for what, priority in (("market", MARKET), ("account", Priority.ACCOUNT), ("query", Priority.QUERY)):
+            nursery.start_soon(ask, what, 20, priority)
+            await trio.sleep(0.1)
+        assert served == ["query"], "of its own share"
+    assert served == ["query", "account", "market"]
+    assert trio.current_time() > 60
+
+
+async def test_without_an_account_nothing_is_kept(autojump_clock) -> None:
+    governor = Governor(LIMITS)
+    await governor.weigh(960, MARKET)
+    assert trio.current_time() == 0
+
+
+async def test_requests_of_the_account_within_a_query_count_as_queries(autojump_clock) -> None:
+    governor = Governor(LIMITS)
+    governor.keep_for_account()
+    await governor.weigh(480, MARKET)
+    with order_query():
+        await governor.weigh(240, Priority.ACCOUNT)
+    await governor.weigh(240, Priority.ACCOUNT)
+    assert trio.current_time() == 0, "each from its own share"
+    with order_query():
+        await governor.weigh(20, Priority.ACCOUNT)
+    assert trio.current_time() > 59

@@ -204,14 +204,14 @@ class BinanceGateway:
         """Carry out one command after earlier ones for the same order, and report its outcome."""
         name = _client_id(command)
         try:
+            if isinstance(command, QueryAccount):
+                return self._wanted.set()
             if before is not None:
                 await before.wait()
-            query = isinstance(command, QueryOrder | QueryAccount)
+            query = isinstance(command, QueryOrder)
             async with self._lanes[2 if query else priority_of(command) < Priority.ORDER]:
                 if isinstance(command, QueryOrder):
                     await self._query(command)
-                elif isinstance(command, QueryAccount):
-                    self._wanted.set()
                 else:
                     await self._emit(await self._sending.carry_out(command))
         finally:

@@ -30,6 +30,8 @@ from adapters.binance.gateway.memory import Orders
 from adapters.binance.gateway.outcomes import NO_SUCH_ORDER
 from adapters.binance.gateway.reading import MONEY_SCALE, Found, Reading, decimal_of, is_ended, money
 from adapters.binance.gateway.rest import Rest, VenueRefused
+from adapters.transport.governor import order_query
+from adapters.transport.shared import Shared
 from engine.errors import VenueProtocolError, VenueUnreachable
 from engine.events import (
     AccountRead,
@@ -93,6 +95,7 @@ class Reconciler:
         self._conditionals: dict[str, int] = {}  # open ones of the last reading, with their instrument
         self.clock_ns = 0
         self._reported_clock_ns: int | None = None
+        self._clock = Shared(self._time)
 
     def venue_ms(self) -> int:
         """Return the venue's time by our clock."""
@@ -151,7 +154,11 @@ class Reconciler:
 
     async def query(self, query: QueryOrder, name: str) -> list[Event]:
         """Return the state of an order, its fills first. `name` of its market. Raises VenueError."""
-        clock_ms = await self._time()
+        with order_query():
+            return await self._query(query, name)
+
+    async def _query(self, query: QueryOrder, name: str) -> list[Event]:
+        clock_ms = await self._clock.get()
         found = await self._find(query.client_order_id, query.instrument, name)
         fills: list[OrderFilled] = []
         row = found.order

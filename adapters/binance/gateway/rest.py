@@ -76,6 +76,7 @@ class Rest:
         self._base_url = base_url.rstrip("/")
         self._signer = signer
         self._governor = governor
+        governor.keep_for_account()
         self._venue_ms = venue_ms
         self._answer_s = answer_s
         self._reads = HttpClient(timeout_s=answer_s, transport=transport)

@@ -229,17 +229,14 @@ class HyperliquidGateway:
 
     async def _do(self, job: Job, before: list[trio.Event], done: trio.Event) -> None:
         """Do one job after earlier ones for the same orders, and report its outcome."""
+        command = job.commands[0]
         try:
+            if isinstance(command, QueryAccount):
+                return self._wanted.set()
             for event in before:
                 await event.wait()
             async with self._lanes[2 if job.is_query else job.priority < Priority.ORDER]:
-                command = job.commands[0]
-                if isinstance(command, QueryOrder):
-                    await self._query(command)
-                elif isinstance(command, QueryAccount):
-                    self._wanted.set()
-                else:
-                    await self._act(job)
+                await (self._query(command) if isinstance(command, QueryOrder) else self._act(job))
         finally:
             self._jobs_open -= 1
             done.set()

@@ -8,6 +8,7 @@ raises, and a failed reading reports nothing. Called by the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from adapters.hyperliquid.gateway.account_wire import (
@@ -26,7 +27,8 @@ from adapters.hyperliquid.gateway.succession import in_succession
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import dex_of
 from adapters.hyperliquid.wire import ExchangeStatus
-from adapters.transport.governor import Priority
+from adapters.transport.governor import Priority, order_query
+from adapters.transport.shared import Shared
 from engine.errors import VenueProtocolError
 from engine.events import AccountRead, ClockChecked, Event, OrderFilled, QueryOrder
 from engine.venue import Account
@@ -85,6 +87,9 @@ class Reconciler:
         self._paid_until = self.first_ms // _HOUR_MS
         self.clock_ns = 0
         self._reported_clock_ns: int | None = None
+        self._clock = Shared(self._read_clock)
+        self._lists = {dex: Shared(partial(self._open_orders, dex)) for dex in reading.dexes}
+        info.governor.keep_for_account()
 
     async def read(self) -> list[Event]:
         """Return the reports of a reconciliation, in order. Raises VenueError."""
@@ -140,12 +145,16 @@ class Reconciler:
         much as the status. An order attached to another one has no number until that one is filled, and a
         modified order had two numbers: for these the list of open orders decides.
         """
+        with order_query():
+            return await self._query(query, dex_of(name))
+
+    async def _query(self, query: QueryOrder, dex: str) -> list[Event]:
         name = query.client_order_id
-        clock = await self._read_clock()
+        clock = await self._clock.get()
         answer = await self._query_order(name)
         update = answer.order
         if update is None or self._orders.modified(name):
-            opened = _by_name(await self._open_orders(dex_of(name)))
+            opened = _by_name(await self._lists[dex].get())
             answer = _newest(answer, opened.get(name))
             update = answer.order
         fills: list[OrderFilled] = []
@@ -184,7 +193,7 @@ class Reconciler:
 
     async def _ask_clock(self) -> tuple[ExchangeStatus, int]:
         sent_ns = self._now_ns()
-        status = await self._info.exchange_status()
+        status = await self._info.exchange_status(Priority.ACCOUNT)
         venue_ns = status.time * _NS
         return status, min(venue_ns - sent_ns, 0) + max(venue_ns - self._now_ns(), 0)
 

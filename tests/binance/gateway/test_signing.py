@@ -6,6 +6,7 @@ import base64
 
 import httpx
 import pytest
+from trio.abc import Clock
 
 from adapters.binance.gateway.keys import Signer
 from adapters.binance.gateway.outcomes import Done
@@ -17,7 +18,7 @@ from adapters.binance.gateway.signing import (
     signed_params,
     signed_query,
 )
-from adapters.transport.governor import Governor, Priority
+from adapters.transport.governor import BudgetSpent, Governor, Priority
 from engine.errors import UsageError
 from tests.binance.gateway.kit import LIMITS
 
@@ -79,6 +80,17 @@ def test_a_text_that_is_no_ed25519_key_is_refused(text: str) -> None:
 def test_the_websocket_signs_its_parameters_by_name() -> None:
     params = signed_params({"timestamp": 2, "apiKey": "a"}, lambda payload: f"<{payload}>")
     assert params == {"timestamp": 2, "apiKey": "a", "signature": "<apiKey=a&timestamp=2>"}
+
+
+async def test_orders_keep_weight_for_queries_and_readings_of_the_account(autojump_clock: Clock) -> None:
+    governor = Governor(LIMITS)
+    rest = Rest("http://127.0.0.1:1", Signer("k" * 64 + "\n" + SECRET, "main"), governor, lambda: 1)
+    whole = LIMITS.weight.amount
+    await governor.weigh(whole * 2 // 5, Priority.MARKET)
+    with pytest.raises(BudgetSpent):
+        await governor.weigh(1, Priority.MARKET, within_s=1)
+    await governor.weigh(whole // 5, Priority.ACCOUNT, within_s=0)
+    await rest.aclose()
 
 
 async def test_the_bytes_that_are_signed_are_the_bytes_that_are_sent() -> None:
