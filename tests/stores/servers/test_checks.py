@@ -106,7 +106,7 @@ def test_a_day_in_redis_is_compared_with_the_journal(redis: Server) -> None:
     done = engine("project", SAMPLE, "--to", redis.url(), "--check")
     assert (done.code, "equal to a rebuild, row for row" in done.out) == (0, True), done.out
     done = engine("query", "select 1", "--store", redis.url())
-    assert (done.code, "answers no SQL; see docs/stores.md" in done.err) == (2, True)
+    assert (done.code, "answers no SQL; read its rows with engine.research" in done.err) == (2, True)
 
 
 def test_what_differs_in_redis_is_named(redis: Server, tmp_path: Path) -> None:
