@@ -187,6 +187,8 @@ class Collector:
     ) -> None:
         handlers, taken = self._handlers, 0
         priced = not kinds.isdisjoint(PRICED)
+        if Candle in kinds:
+            self._prices.candled.update(event.instrument for event in inputs if isinstance(event, Candle))
         for place, (seq, _, event) in enumerate(derived):
             kind = event.__class__
             handler = handlers.get(kind)
@@ -274,6 +276,7 @@ class Collector:
         self._close(marked.instrument, marked.price, marked.at_ns)
 
     def _bar_closed(self, seq: int, bar: BarClosed) -> None:
+        self._prices.bar(bar)
         if bar.start_ns < self._begin_ns:
             return
         if bar.incomplete:

@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 from typing import Final
 
 from engine.analysis.excursions import Excursions
-from engine.events import Candle, Event, PathReached, Quote, Trade
+from engine.events import BarClosed, Candle, Event, PathReached, Quote, Trade
 from engine.instruments import Instruments
 from engine.values import power_of_ten
 
@@ -29,7 +29,8 @@ class Prices:
 
     Twice, since the middle of a quote may lie between two prices. `lasts` are the newest trades and closes of
     candles, in the order of receipt: what the account values positions at. `printed` are the instruments that
-    had a trade, whose quotes say nothing more about open trips.
+    had a trade, whose quotes say nothing more about open trips; `candled` those that had a candle. The bar of
+    a candle shows open trips its prices, unless the books were led along it (`path`).
     """
 
     def __init__(self, instruments: Instruments) -> None:
@@ -37,6 +38,9 @@ class Prices:
         self.twice: dict[int, int] = {}
         self.lasts: dict[int, int] = {}
         self.printed: set[int] = set()
+        self.candled: set[int] = set()
+        self._led: set[int] = set()
+        self._done_ns: dict[int, int] = {}
         self._instruments = instruments
 
     def trade(self, _seq: int, trade: Trade) -> None:
@@ -57,14 +61,31 @@ class Prices:
             self.excursions.see_quote(number, quote.bid, quote.ask)
 
     def candle(self, _seq: int, candle: Candle) -> None:
-        """Note a candle; the path along it comes as records of its own."""
+        """Note a candle; the path along it comes as records of its own, its bar in any case."""
+        self.candled.add(candle.instrument)
         self.twice[candle.instrument] = 2 * candle.close
         self.lasts[candle.instrument] = candle.close
 
     def path(self, _seq: int, reached: PathReached) -> None:
         """Note a price that a book was led to along a candle."""
+        self._led.add(reached.instrument)
         self.twice[reached.instrument] = 2 * reached.price
         self.excursions.see_one((reached.instrument, reached.owner), reached.price)
+
+    def bar(self, bar: BarClosed) -> None:
+        """Note the end of a candle; longer bars that end with it began before."""
+        number = bar.instrument
+        if bar.closed_by != "candle" or number not in self.candled:
+            return
+        if bar.start_ns < self._done_ns.get(number, 0):
+            return
+        self._done_ns[number] = bar.start_ns + 1
+        if number in self._led:
+            self._led.discard(number)
+        elif number in self.excursions.markets:
+            prices = bar.open, bar.high, bar.low, bar.close
+            self.excursions.see(number, min(prices))
+            self.excursions.see(number, max(prices))
 
     def begin_session(self) -> None:
         """Prices of an earlier session are no reference for orders of this one."""

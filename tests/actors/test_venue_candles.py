@@ -20,6 +20,7 @@ from engine.events import (
     OrderFilled,
     PathReached,
     SubmitOrder,
+    TrailChanged,
 )
 from engine.events.codec import Record
 from engine.sequencer import Sequencer
@@ -347,7 +348,10 @@ def test_an_exit_never_goes_beyond_its_book_on_a_candle_flagged_or_not() -> None
 
 
 class Reacts(Actor):
-    """Sends orders when it sees certain events from a time on: (event type, part or order, order)."""
+    """Sends orders when it sees certain events from a time on: (event type, part or order, order).
+
+    One that reacts to the path is led along it, as the owner of a trail is.
+    """
 
     WIRING = Actor.WIRING | {"plan", "from_ns"}
 
@@ -360,6 +364,8 @@ class Reacts(Actor):
     def react(self, event: OrderFilled | PathReached | BarClosed, emit: Emit) -> None:
         what = getattr(event, "client_order_id", "") or getattr(event, "part", "")
         at_ns: int = event.at_ns if not isinstance(event, OrderFilled) else event.recv_ns
+        if any(kind is PathReached for kind, _, _ in self.plan) and at_ns < self.from_ns:
+            emit(TrailChanged(at_ns, "s", 1, SELL, 10, 0, "waiting"))
         for kind, name, answer in self.plan:
             if type(event) is kind and what == name and at_ns >= self.from_ns:
                 emit(SubmitOrder(at_ns, answer.client_order_id, "s", 1, answer.terms))

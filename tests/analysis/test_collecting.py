@@ -18,6 +18,7 @@ from engine.clock import DAY_NS, SECOND_NS, day_start_ns
 from engine.events import (
     BarClosed,
     BarCorrected,
+    Candle,
     EquityMarked,
     Event,
     FeedGap,
@@ -72,6 +73,7 @@ def trips_of(records: list[Record]) -> list[dict[str, Any]]:
     books: dict[tuple[int, str], dict[str, Any]] = {}
     ended = []
     printed = set()
+    unled: dict[int, Candle] = {}  # nothing has been led along it so far
 
     def see(key: tuple[int, str], price: Fraction) -> None:
         trip = books[key]
@@ -91,7 +93,20 @@ def trips_of(records: list[Record]) -> list[dict[str, Any]]:
                 side = event.bid if trip["size"] > 0 else event.ask
                 if key[0] == event.instrument and side:
                     see(key, Fraction(side, 10 ** listed[event.instrument].price_scale))
-        elif isinstance(event, PathReached) and (event.instrument, event.owner) in books:
+        elif isinstance(event, Candle):
+            unled[event.instrument] = event
+        elif isinstance(event, BarClosed) and event.instrument in unled:
+            candle = unled[event.instrument]
+            if (event.start_ns, event.interval_ns) == (candle.start_ns, candle.interval_ns):
+                del unled[event.instrument]
+                for key in books:
+                    if key[0] == event.instrument:
+                        for price in (candle.open, candle.low, candle.high, candle.close):
+                            see(key, Fraction(price, 10 ** listed[event.instrument].price_scale))
+        elif isinstance(event, PathReached):
+            unled.pop(event.instrument, None)
+            if (event.instrument, event.owner) not in books:
+                continue
             price = Fraction(event.price, 10 ** listed[event.instrument].price_scale)
             see((event.instrument, event.owner), price)
         elif isinstance(event, FillBooked):

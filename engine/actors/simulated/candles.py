@@ -11,6 +11,9 @@ of two prices came first is not known. An order that arrived at the end of a can
 All fills of a candle take no more than its volume, where that is known. The bound of a market order does not
 apply: the best price at its arrival is the open.
 
+A candle that nothing can come of is not led along: no order can meet it, no trail follows it, and the account
+can carry its positions at every price of it. What is left is its close.
+
 Called by the venue with each candle. Its state is the venue's `path`.
 """
 
@@ -23,7 +26,7 @@ from engine.actors.base import PATH, Emit, Later
 from engine.actors.simulated.state import DORMANT, UNIT, WAITING, WORKING, At, Path, VenueOrder, worse
 from engine.events import Candle, OrderFilled, PathReached
 from engine.events.terms import CLOSE
-from engine.values import BUY, format_scaled
+from engine.values import BUY, SELL, format_scaled
 
 if TYPE_CHECKING:
     from engine.actors.simulated.venue import SimulatedVenue
@@ -59,6 +62,9 @@ class Candles:
         if not owners:
             market.last = candle.close
             return
+        if self._passes(candle):
+            self._pass(candle, emit)
+            return
         volume = int(candle.volume)
         v.path = Path(
             candle.instrument,
@@ -72,6 +78,30 @@ class Candles:
             volume if volume > 0 else -1,
         )
         self._begin_next(v.path, emit)
+
+    def _passes(self, candle: Candle) -> bool:
+        """Return whether nothing can come of a candle: no path along it would do anything."""
+        v, instrument = self.v, candle.instrument
+        if instrument in v.trailed:
+            return False
+        prices = candle.open, candle.high, candle.low, candle.close
+        low, high = min(prices), max(prices)
+        for order in v.orders.get(instrument, ()):
+            if order.phase == DORMANT or not order.remaining:
+                continue
+            waits = order.phase == WAITING
+            if not order.judged or not (waits or order.resting):
+                return False
+            price = order.terms.trigger_price if waits else order.limit
+            rising = order.rising if waits else order.side == SELL
+            if high >= price if rising else low <= price:
+                return False
+        return v.margin.carries(instrument, low, high)
+
+    def _pass(self, candle: Candle, emit: Emit) -> None:
+        """Leave the market at the close of a candle."""
+        self.v.market(candle.instrument).last = candle.close
+        self.v.passed(candle.recv_ns, emit)
 
     def end(self) -> None:
         """End the path: the bar of the candle comes next."""

@@ -287,6 +287,34 @@ class Margin:
     def _isolated(self) -> list[int]:
         return [n for n in self.v.positions if self.is_isolated(n)]
 
+    def carries(self, instrument: int, low: int, high: int) -> bool:
+        """Return whether the account needs no margin call and no liquidation at any price from low to high.
+
+        Equity follows the price in a straight line, and what a position requires only grows with its value:
+        the least equity and the greatest requirement are those of the two ends.
+        """
+        v = self.v
+        if v.called or not v.positions:
+            return not v.called
+        if not all(_grows(v.instruments[number]) for number in v.positions):
+            return False
+        market = v.market(instrument)
+        before = market.last
+        found = []
+        for market.last in (low, high):
+            sums = self._cross()
+            isolated = [(v.account.unrealized(one), self.maintenance(one)) for one in self._isolated()]
+            found.append((sums, isolated))
+        market.last = before
+        (least, one), (most, other) = found
+        if min(least.equity, most.equity) < max(least.initial, most.initial):
+            return False
+        margins = [v.positions[number].margin for number in self._isolated()]
+        return all(
+            margin + min(at_low[0], at_high[0]) >= max(at_low[1], at_high[1])
+            for margin, at_low, at_high in zip(margins, one, other, strict=True)
+        )
+
     def check(self, at: At) -> None:
         """Call for margin, and liquidate what the account cannot carry at the prices known now."""
         v = self.v
@@ -348,3 +376,9 @@ class Margin:
                 found.append((price * UNIT, taken))
                 left -= taken
         return found
+
+
+def _grows(listed: InstrumentListed) -> bool:
+    """Return whether what a position requires never falls as its value grows: higher tiers allow less."""
+    most = [listed.rules.leverage_max, *(highest for _, highest in listed.rules.tiers)]
+    return most == sorted(most, reverse=True)

@@ -14,6 +14,9 @@ listen to trades and quotes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, Turn, handles
 from engine.actors.simulated import depth, seams
 from engine.actors.simulated.account import Account
@@ -59,6 +62,7 @@ from engine.events import (
     SubmitOrder,
     TimerFired,
     Trade,
+    TrailChanged,
 )
 from engine.instruments import Instruments, of_feed
 from engine.values import InstrumentId, Size, parse_scaled
@@ -74,7 +78,8 @@ class SimulatedVenue(Actor):
     market showed; the account; counters.
 
     `active`: it follows the market trade by trade; `idle_ns` is when it last stopped to. `path`: of the
-    candle that is handled now.
+    candle that is handled now. `trailed`: whose trails follow a market; in the state only while there are
+    any.
     """
 
     WIRING = Actor.WIRING | {
@@ -110,6 +115,7 @@ class SimulatedVenue(Actor):
     settled_ns: dict[int, int]
     sizes: dict[InstrumentId, list[tuple[int, dict[str, Size]]]]
     path: Path | None
+    trailed: Mapping[InstrumentId, list[str]] = MappingProxyType({})
     pending: list[Pending]
     answers: list[Answer]
     queues: dict[str, Place]
@@ -443,6 +449,23 @@ class SimulatedVenue(Actor):
         """Match the orders of a book at the price it has been led to."""
         self.candles.reach(reached, emit)
         self._update(reached.at_ns, emit)
+
+    @handles(TrailChanged)
+    def note_trail(self, trail: TrailChanged, emit: Emit) -> None:
+        """Note which books have a trail, which follows the path of candles."""
+        trailed = {number: list(owners) for number, owners in self.trailed.items()}
+        owners = [one for one in trailed.pop(trail.instrument, []) if one != trail.strategy]
+        if trail.state not in ("fired", "dropped"):
+            owners.append(trail.strategy)
+        if owners:
+            trailed[trail.instrument] = owners
+        vars(self).pop("trailed", None)
+        if trailed:
+            self.trailed = trailed
+
+    def passed(self, at_ns: int, emit: Emit) -> None:
+        """Note that a candle passed that nothing came of."""
+        self._update(at_ns, emit)
 
     @handles(BarClosed)
     def note_bar(self, bar: BarClosed, emit: Emit) -> None:
