@@ -94,7 +94,13 @@ class Signer(Protocol):
 
 
 class RawDecoder(Protocol):
-    """Decodes recorded messages of a feed with today's code."""
+    """Decodes recorded messages of a feed with today's code.
+
+    `books_every_ns`: a feed that keeps books from changes records one at most so often, and only when its
+    best levels changed, while its decoder returns the state after every message. 0: every book is recorded.
+    """
+
+    books_every_ns: int
 
     def decode(self, message: str | bytes, recv_ns: int) -> Sequence[Event]:
         """Return every event in a message; candles even while they are open. Raises VenueProtocolError."""

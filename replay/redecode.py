@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.transport.latest import quote_of
 from adapters.transport.raw import RawMessage, RawReader
 from engine.clock import SECOND_NS
 from engine.config import parse_config
@@ -46,6 +47,7 @@ from engine.events import (
 )
 from engine.events.codec import Record
 from engine.venue import RawDecoder
+from replay.thinned import BookState, ThinnedBooks
 
 __all__ = ["DecoderOf", "Mismatch", "Redecoded", "redecode"]
 
@@ -90,8 +92,9 @@ class Redecoded(msgspec.Struct):
 
     `books` of the missing and extra ones are books.
 
-    Not compared: `repeated` (emitted before, older, or unchanged), `unconfirmed` (before a connection was
-    confirmed or after the session's last event), `over_rest` and `uncovered` records.
+    Left out by rule: `thinned` books, see `thinned.py`. Not compared: `repeated` (emitted before, older, or
+    unchanged), `unconfirmed` (before a connection was confirmed, after the session's last event, or of a book
+    that the feed reported as damaged), `over_rest` and `uncovered` records.
     """
 
     frames: int = 0
@@ -101,6 +104,7 @@ class Redecoded(msgspec.Struct):
     missing: int = 0
     extra: int = 0
     books: int = 0
+    thinned: int = 0
     repeated: int = 0
     unconfirmed: int = 0
     over_rest: int = 0
@@ -117,11 +121,14 @@ class Redecoded(msgspec.Struct):
 class _Entry:
     """A decoded event that waits for its record. `known`: a repetition; `down`: the feed was not up."""
 
-    __slots__ = ("down", "event", "known", "raw", "used")
+    __slots__ = ("down", "event", "known", "raw", "state", "used")
 
-    def __init__(self, event: Any, raw: RawMessage, *, known: bool, down: bool) -> None:
+    def __init__(
+        self, event: Any, raw: RawMessage, *, known: bool, down: bool, state: BookState | None = None
+    ) -> None:
         self.event = event
         self.raw = raw
+        self.state = state
         self.known = known
         self.down = down
         self.used = False
@@ -167,6 +174,7 @@ class _Comparison:
         self._newest_ns: dict[_Key, int] = {}
         self._last: dict[_Key, Any] = {}
         self._gap_ns: dict[int, int] = {}
+        self._books = ThinnedBooks()
         self._doubted: set[int] = set()  # instruments whose missing trades the feed may read over HTTP
         self._first_ns: dict[_Key, int] = {}  # the first message of each series since the feed was down
         self._down = True
@@ -214,6 +222,7 @@ class _Comparison:
     def _learn(self, instruments: Iterable[InstrumentListed]) -> None:
         self._instruments |= {listed.instrument: listed for listed in instruments}
         self._decoder = self._decoder_of(list(self._instruments.values()))
+        self._books.every_ns = self._decoder.books_every_ns if self._decoder is not None else 0
 
     def _begin(self, started: SessionStarted) -> None:
         self._fast = "l2BookFast" in parse_config(started.config).data.channels
@@ -228,6 +237,8 @@ class _Comparison:
         elif isinstance(event, FeedDamaged):
             if event.in_doubt:
                 self._doubted.add(event.instrument)
+            else:
+                self._books.damage(event.instrument, event.recv_ns)
         elif isinstance(event, FeedPolling):
             self._polling = event.active
         elif isinstance(event, FeedUp):
@@ -236,6 +247,7 @@ class _Comparison:
                 self._floor_ns = event.recv_ns
         else:
             self._down = True
+            self._books.lose(event.recv_ns)
             self._first_ns.clear()
 
     def _match(self, seq: int, event: Any) -> None:
@@ -248,6 +260,8 @@ class _Comparison:
         if entry is not None:
             self.found.equal += 1
             entry.used = True
+        elif isinstance(event, Quote) and self._is_of_book(event):
+            self.found.equal += 1
         elif same := next((one for one in entries if _is_same(one.event, event)), None):
             same.used = True
             self._differs("differs", seq, event, same)
@@ -283,6 +297,8 @@ class _Comparison:
         elif isinstance(event, Quote | BookRead):
             newest_ns = self._newest_ns.get(_series(event), 0)
             self._newest_ns[_series(event)] = max(event.venue_ns, newest_ns)
+            if isinstance(event, BookRead):
+                self._books.record(event)
         else:
             self._last[_series(event)] = _content(event)
 
@@ -334,10 +350,18 @@ class _Comparison:
                 return True
         return False
 
+    def _is_of_book(self, quote: Quote) -> bool:
+        """Return whether a feed may have made this quote of a book that it did not record."""
+        key = (BookRead, quote.instrument, quote.venue_ns, False)
+        books = [entry.event for entry in self._entries.get(key, ()) if entry.state is not None]
+        return any(_content(quote_of(book)) == _content(quote) for book in books)
+
     def _keep(self, event: Any, raw: RawMessage) -> None:
         """Keep a decoded event for its record."""
         series, key = _series(event), _key(event)
         self._first_ns.setdefault(series, raw.recv_ns)
+        thins = isinstance(event, BookRead) and self._books.every_ns
+        state = self._books.decode(event) if thins else None
         if isinstance(event, BookRead) and self._is_recorded(event):
             return
         waiting = self._entries.setdefault(key, [])
@@ -349,7 +373,7 @@ class _Comparison:
             known = event.venue_ns < self._newest_ns.get(series, 0)
         else:
             known = self._last.get(series) == _content(event)
-        entry = _Entry(event, raw, known=known, down=self._down)
+        entry = _Entry(event, raw, known=known, down=self._down, state=state)
         waiting.append(entry)
         self._order.append(entry)
 
@@ -374,6 +398,7 @@ class _Comparison:
         self._newest_ns.clear()
         self._last.clear()
         self._first_ns.clear()
+        self._books.clear()
 
     def _drop(self, entry: _Entry, *, ended: bool = False) -> None:
         """Classify a decoded event that has no record, and drop it."""
@@ -385,12 +410,18 @@ class _Comparison:
                 del self._entries[key]
         if entry.used:
             return
+        state = entry.state
         if self._is_explained(entry):
             self.found.repeated += 1
-        elif entry.down or (ended and entry.raw.recv_ns >= self._last_emitted_ns):
+        elif state is not None and self._books.leaves_out(state):
+            self.found.thinned += 1
+        elif entry.down or (ended and _due_ns(entry) >= self._last_emitted_ns) or self._is_damaged(entry):
             self.found.unconfirmed += 1
         else:
             self._differs("extra", 0, None, entry)
+
+    def _is_damaged(self, entry: _Entry) -> bool:
+        return entry.state is not None and self._books.is_damaged(entry.state)
 
     def _is_explained(self, entry: _Entry) -> bool:
         """Return whether the feed left this out on purpose: it was emitted before, or is too old."""
@@ -430,6 +461,11 @@ class _Comparison:
         if found.first is None:
             file, number = (entry.raw.file, entry.raw.number) if entry else ("", 0)
             found.first = Mismatch(kind, file, number, seq, recorded, entry.event if entry else None)
+
+
+def _due_ns(entry: _Entry) -> int:
+    """Return the time by which the feed records an event: of a book, with the next message at the latest."""
+    return entry.raw.recv_ns + (entry.state.lasted_ns or 0 if entry.state is not None else 0)
 
 
 def _key(event: Any) -> _Key:

@@ -214,6 +214,7 @@ class ApexFeed(Feed):
         ):
             self.take_reading(quote)
         if self._shows_books:
+            self._emit_books(book.recv_ns)  # the one before, if it is due by now
             self._late_books[book.instrument] = book
             self._emit_books(book.recv_ns)
 

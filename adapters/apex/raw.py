@@ -15,7 +15,7 @@ from adapters.apex.wire import BookFrame, CandlesFrame, TickerFrame, TradesFrame
 from adapters.transport.latest import quote_of
 from adapters.transport.protocol import Salvaged
 from adapters.transport.sequence import CONTIGUOUS, Snapshot
-from adapters.transport.synced import SyncedBook
+from adapters.transport.synced import EVERY_NS, SyncedBook
 from engine.errors import VenueProtocolError
 from engine.events import Event, InstrumentListed
 
@@ -27,6 +27,8 @@ _DEPTH = 200
 class ApexRawDecoder:
     """See `engine.venue.RawDecoder`."""
 
+    books_every_ns = EVERY_NS
+
     def __init__(self, instruments: Sequence[InstrumentListed]) -> None:
         names = {symbol_of(listed.name): listed.name for listed in instruments}
         self._reader = Reader(names)
@@ -35,6 +37,7 @@ class ApexRawDecoder:
             listed.instrument: SyncedBook(listed, CONTIGUOUS, pulled=False, every_ms=0, depth=_DEPTH)
             for listed in instruments
         }
+        self._quotes: dict[int, tuple[int, int, int, int]] = {}
 
     def decode(self, message: str | bytes, recv_ns: int) -> Sequence[Event]:
         """See `RawDecoder`."""
@@ -66,4 +69,11 @@ class ApexRawDecoder:
         else:
             book.take_diff(content)
         read = book.read(recv_ns)
-        return [] if read is None else [quote_of(read), read]
+        if read is None:
+            return []
+        quote = quote_of(read)
+        best = (quote.bid, quote.bid_size, quote.ask, quote.ask_size)
+        if self._quotes.get(quote.instrument) == best:
+            return [read]
+        self._quotes[quote.instrument] = best
+        return [quote, read]

@@ -15,7 +15,7 @@ from adapters.binance.markets import Market
 from adapters.binance.salvage import decode_or_salvage
 from adapters.binance.wire import Frame
 from adapters.transport.protocol import Salvaged
-from adapters.transport.synced import SyncedBook
+from adapters.transport.synced import EVERY_NS, SyncedBook
 from engine.errors import VenueProtocolError
 from engine.events import Event, InstrumentListed
 
@@ -24,6 +24,8 @@ __all__ = ["BinanceRawDecoder"]
 
 class BinanceRawDecoder:
     """See `engine.venue.RawDecoder`. Candles are returned even while they are open."""
+
+    books_every_ns = EVERY_NS
 
     def __init__(self, market: Market, instruments: Sequence[InstrumentListed]) -> None:
         self._market = market
@@ -77,7 +79,7 @@ class BinanceRawDecoder:
             book.lose("")
         if frame.kind == "depthSnapshot":
             book.take_snapshot(self._decoder.snapshot(listed, frame.event, self._market.depth_levels))
-            return [book.read(recv_ns)]
+            return [book.now(recv_ns)]
         return []
 
     def _book(self, row: Any, recv_ns: int) -> Sequence[Event | None]:
@@ -85,7 +87,6 @@ class BinanceRawDecoder:
         if found is None:
             return []
         book = self._books[found[0].instrument]
-        before = book.read(recv_ns, waited=True)
         book.refresh()  # a newer snapshot may come at any time
         book.take_diff(found[1])
-        return [before, book.read(recv_ns)]
+        return [book.now(recv_ns)]

@@ -16,7 +16,7 @@ from adapters.coinbase.salvage import decode_or_salvage
 from adapters.coinbase.wire import BookEvent, BookFrame, CandleFrame
 from adapters.transport.protocol import Salvaged
 from adapters.transport.sequence import UNNUMBERED
-from adapters.transport.synced import SyncedBook
+from adapters.transport.synced import EVERY_NS, SyncedBook
 from adapters.transport.values import iso_ns
 from engine.events import Event, InstrumentListed
 
@@ -27,6 +27,8 @@ _CHANNEL: Final = re.compile(r'"channel"\s*:')
 
 class CoinbaseRawDecoder:
     """See `engine.venue.RawDecoder`."""
+
+    books_every_ns = EVERY_NS
 
     def __init__(self, instruments: Sequence[InstrumentListed]) -> None:
         self._decoder = Decoder(instruments)
@@ -67,7 +69,7 @@ class CoinbaseRawDecoder:
                 continue
             listed, snapshot, diff = found
             if row.type == "snapshot":
-                book = SyncedBook(listed, UNNUMBERED, pulled=False, every_ms=0)
+                book = SyncedBook(listed, UNNUMBERED, pulled=False)
                 self._books[listed.instrument] = book
                 book.take_snapshot(snapshot)
             elif listed.instrument in self._books:
@@ -75,7 +77,7 @@ class CoinbaseRawDecoder:
                 book.take_diff(diff)
             else:
                 continue
-            read = book.read(recv_ns)
-            if read is not None:
-                books.append(read)
+            now = book.now(recv_ns)
+            if now is not None:
+                books.append(now)
         return books

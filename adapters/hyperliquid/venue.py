@@ -116,6 +116,8 @@ class HyperliquidVenue(Venue):
 class _RawDecoder:
     """The feed's decoder, with pushed candles before they are closed, which the feed holds back."""
 
+    books_every_ns = 0
+
     def __init__(self, instruments: Sequence[InstrumentListed]) -> None:
         self._decoder = Decoder(instruments)
 

@@ -13,7 +13,7 @@ from adapters.kraken.salvage import decode_or_salvage
 from adapters.kraken.wire import BookFrame, CandleFrame
 from adapters.transport.protocol import Salvaged
 from adapters.transport.sequence import UNNUMBERED
-from adapters.transport.synced import SyncedBook
+from adapters.transport.synced import EVERY_NS, SyncedBook
 from engine.events import Event, InstrumentListed
 
 __all__ = ["KrakenRawDecoder"]
@@ -21,6 +21,8 @@ __all__ = ["KrakenRawDecoder"]
 
 class KrakenRawDecoder:
     """See `engine.venue.RawDecoder`. `depth` cuts books; 0 for the depth of their first snapshot."""
+
+    books_every_ns = EVERY_NS
 
     def __init__(self, instruments: Sequence[InstrumentListed], depth: int = 0) -> None:
         self._instruments = {listed.instrument: listed for listed in instruments}
@@ -49,7 +51,7 @@ class KrakenRawDecoder:
             listed, snapshot, diff = found
             if frame.type == "snapshot":
                 depth = self._depth or max(len(snapshot.bids), len(snapshot.asks))
-                book = SyncedBook(listed, UNNUMBERED, pulled=False, every_ms=0, depth=depth, verify=verify)
+                book = SyncedBook(listed, UNNUMBERED, pulled=False, depth=depth, verify=verify)
                 self._books[listed.instrument] = book
                 book.take_snapshot(snapshot)
             elif listed.instrument in self._books:
@@ -57,7 +59,7 @@ class KrakenRawDecoder:
                 book.take_diff(diff)
             else:
                 continue
-            read = book.read(recv_ns)
-            if read is not None:
-                books.append(read)
+            now = book.now(recv_ns)
+            if now is not None:
+                books.append(now)
         return books

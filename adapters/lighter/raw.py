@@ -16,7 +16,6 @@ from adapters.lighter.wire import (
     BookFrame,
     CandlesFrame,
     Channel,
-    ConnectedFrame,
     SpotStatsFrame,
     StatsFrame,
     TickerFrame,
@@ -24,7 +23,7 @@ from adapters.lighter.wire import (
 )
 from adapters.transport.protocol import Salvaged
 from adapters.transport.sequence import CHAINED, Snapshot
-from adapters.transport.synced import SyncedBook
+from adapters.transport.synced import EVERY_NS, SyncedBook
 from engine.errors import VenueProtocolError
 from engine.events import Event, InstrumentListed
 
@@ -35,6 +34,8 @@ _WAITING_MAX: Final = 10_000
 
 class LighterRawDecoder:
     """See `engine.venue.RawDecoder`. `names` are those of markets by number, as far as they are known."""
+
+    books_every_ns = EVERY_NS
 
     def __init__(
         self, instruments: Sequence[InstrumentListed], names: Mapping[int, str] | None = None
@@ -51,10 +52,6 @@ class LighterRawDecoder:
         frame: Any = self._reader.decode(message)
         if isinstance(frame, Subscribed):
             frame = frame.data
-        if isinstance(frame, ConnectedFrame):
-            for book in self._books.values():
-                book.lose("")
-            return []
         whole = True
         if isinstance(frame, Salvaged):
             if frame.frame is None:
@@ -105,16 +102,15 @@ class LighterRawDecoder:
         return [] if reading is None else [reading]
 
     def _books_of(self, frame: BookFrame, recv_ns: int) -> list[Event]:
-        """Return what the feed reads of a book before and after a change."""
+        """Return the state of a book after a message."""
         found = self._decoder.book(frame, recv_ns)
         if found is None:
             return []
         listed, content = found
         book = self._books[listed.instrument]
-        reads = [book.read(recv_ns, waited=True)]
         if isinstance(content, Snapshot):
             book.take_snapshot(content)
         else:
             book.take_diff(content)
-        reads.append(book.read(recv_ns))
-        return [read for read in reads if read is not None]
+        now = book.now(recv_ns)
+        return [] if now is None else [now]

@@ -1,6 +1,9 @@
 """Raw frames: every websocket message of a feed, unchanged and compressed, beside the journal.
 
-    <journal>/raw/2024-12-05/000001.zst      zstd frames; together, text of one line per message:
+    <journal>/raw/2024-12-05/000001.zst          a session with one venue
+    <journal>/raw/VENUE/2024-12-05/000001.zst    one of several venues of a session
+
+A file is zstd frames; together, text of one line per message:
 
         # raw 1 run 9f2c0a51 part 0 from 1733356800000000000
         1733356801250000000 {"channel":"trades","data":[...]}
@@ -20,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -34,7 +38,7 @@ from engine.clock import day_of
 from engine.errors import JournalError
 from engine.ports import Clock
 
-__all__ = ["RAW_BYTES_MAX", "RawHealth", "RawMessage", "RawReader", "RawRecorder", "raw_folder"]
+__all__ = ["RAW_BYTES_MAX", "RawHealth", "RawMessage", "RawReader", "RawRecorder", "raw_folder", "raw_venues"]
 
 RAW_BYTES_MAX: Final = 4 << 30
 """Upper bound on all files of a journal together; the oldest are removed first."""
@@ -52,14 +56,23 @@ _CHUNK: Final = 1 << 16
 _LINE_BYTES_MAX: Final = 4 << 20
 _SUFFIX: Final = ".zst"
 _FILE: Final = re.compile(r"[0-9]{6}\.zst")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NOTE: Final = re.compile(rb"# raw 1 run (?P<run>[0-9a-f]{1,32}) part (?P<part>[0-9]+) from (?P<from>[0-9]+)")
 _LOST: Final = re.compile(rb"# lost [0-9]+ from (?P<from>[0-9]+) to (?P<to>[0-9]+)")
 _END: Final = re.compile(rb"# end (?P<end>[0-9]+)")
 
 
-def raw_folder(root: Path) -> Path:
-    """Return where the raw frames of the journal in `root` are."""
-    return root / "raw"
+def raw_folder(root: Path, venue: str = "") -> Path:
+    """Return where the raw frames of the journal in `root` are: of one of several venues, if it is given."""
+    return root / "raw" / venue
+
+
+def raw_venues(root: Path) -> list[str]:
+    """Return the venues whose raw frames are in folders of their own."""
+    folder = raw_folder(root)
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not _DAY.fullmatch(path.name))
 
 
 @dataclass(slots=True)
@@ -76,14 +89,23 @@ class RawHealth:
 
 
 class RawRecorder:
-    """Records one session. `run_id` is up to 32 hex digits; `bytes_max` bounds all files under `folder`.
+    """Records one session. `run_id` is up to 32 hex digits; `bytes_max` bounds all files under `folder`, and
+    with `root` all files there, of every venue.
 
     `record` is called from the event loop, `run` writes in a worker thread, one block at a time.
     """
 
-    def __init__(self, folder: Path, clock: Clock, run_id: str, bytes_max: int = RAW_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        run_id: str,
+        bytes_max: int = RAW_BYTES_MAX,
+        root: Path | None = None,
+    ) -> None:
         self.health = RawHealth()
         self._folder = folder
+        self._root = root or folder
         self._run_id = run_id
         self._bytes_max = max(bytes_max, 2 * FILE_BYTES_MAX)
         self._clock = clock
@@ -136,7 +158,7 @@ class RawRecorder:
             at_ns = lines[-1][0] if lines else lost[2]
             notes.append((at_ns, b"# lost %d from %d to %d\n" % tuple(lost)))
         try:
-            await trio.to_thread.run_sync(self._write, lines + notes, last)
+            await trio.to_thread.run_sync(self._write, lines + notes, self._clock.now_ns() if last else None)
         except OSError as error:
             file, self._file = self._file, None
             if file is not None:
@@ -152,7 +174,7 @@ class RawRecorder:
 
     # In the worker thread, one call at a time:
 
-    def _write(self, lines: list[tuple[int, bytes]], last: bool) -> None:
+    def _write(self, lines: list[tuple[int, bytes]], end_ns: int | None) -> None:
         start = 0
         while start < len(lines):
             day = day_of(lines[start][0])
@@ -162,8 +184,8 @@ class RawRecorder:
             file = self._file_of(day, lines[start][0])
             self.health.bytes_written += file.write(b"".join(line for _, line in lines[start:end]))
             start = end
-        if last and self._file is not None:
-            self._file.write(f"# end {self._clock.now_ns()}\n".encode())
+        if end_ns is not None and self._file is not None:
+            self._file.write(f"# end {end_ns}\n".encode())
             self._file.close()
             self._file = None
 
@@ -189,17 +211,17 @@ class RawRecorder:
 
     def _make_room(self) -> None:
         """Remove the oldest files until a new one fits."""
-        days = sorted(path for path in self._folder.iterdir() if path.is_dir())
-        files = [path for day in days for path in _files(day)]
-        sizes = {path: path.stat().st_size for path in files}
+        days = [path for path in self._root.glob("**/") if _DAY.fullmatch(path.name)]
+        files = [path for day in sorted(days, key=lambda path: path.name) for path in _files(day)]
+        sizes = {path: path.stat().st_size for path in files if path.exists()}
         total = sum(sizes.values())
-        for path in files:
+        for path, size in sizes.items():
             if total + FILE_BYTES_MAX <= self._bytes_max:
                 return
-            path.unlink()
-            total -= sizes[path]
+            path.unlink(missing_ok=True)  # the recorder of another venue may do the same
+            total -= size
             self.health.files_removed += 1
-            if not any(path.parent.iterdir()):
+            with contextlib.suppress(OSError):
                 path.parent.rmdir()
 
 

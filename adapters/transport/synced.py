@@ -23,13 +23,15 @@ from adapters.transport.levels import OrderBook
 from adapters.transport.sequence import Diff, Fit, SequenceRule, Snapshot
 from engine.events import BookRead, InstrumentListed
 
-__all__ = ["EVERY_MS", "LEVELS", "SyncedBook", "Verify"]
+__all__ = ["EVERY_MS", "EVERY_NS", "LEVELS", "SyncedBook", "Verify"]
 
 LEVELS: Final = 20
 """Levels of a side that are read."""
 
 EVERY_MS: Final = 100
 """A book is read at most once in this time."""
+
+EVERY_NS: Final = EVERY_MS * 1_000_000
 
 _DIFFS_MAX: Final = 2_000
 _DIFF_LEVELS_MAX: Final = 100_000
@@ -195,6 +197,12 @@ class SyncedBook:
         self._last = top
         self._read_ns = self._read_ns + self._every_ns if waited else now_ns
         return BookRead(now_ns, self._venue_ns, self.listed.instrument, *top)
+
+    def now(self, now_ns: int) -> BookRead | None:
+        """Return the best levels, changed or not and however often; None out of step. See `read`."""
+        if self.state == "syncing":
+            return None
+        return BookRead(now_ns, self._venue_ns, self.listed.instrument, *self._book.top(self._levels))
 
     def _take_fresh(self) -> None:
         """Replace the levels by a newer snapshot once the diffs since then are all here."""

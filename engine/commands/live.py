@@ -174,7 +174,7 @@ def live_command(
     urls = addresses_of(base_urls, venue_names)
     real = all(check_armed(one, settings.mode, armed) for one in venues)
     if len(venues) > 1:
-        _check_several(real=real, raw=raw)
+        _check_several(real=real)
     try:
         if len(venues) > 1:
             check_channels(settings, venues)
@@ -290,15 +290,13 @@ def addresses_of(texts: Sequence[str], venues: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _check_several(*, real: bool, raw: bool) -> None:
+def _check_several(*, real: bool) -> None:
     """Raise what a session with several venues does not offer."""
     if real:
         raise SafetyRefusal(
             "real orders are sent in sessions with one venue only, because an account has one equity; trade "
             "several venues with --mode paper, or start a session for each"
         )
-    if raw:
-        raise UsageError("--raw records the messages of one venue; leave it out with several")
 
 
 def _move(text: str) -> tuple[str, str]:

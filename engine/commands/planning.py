@@ -80,15 +80,18 @@ async def make_plan(
         return int.from_bytes(ids.random_bytes(4), "big") / 2**32
 
     def make_feeds(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades) -> list[Edge]:
-        recorder = RawRecorder(raw_folder(root), clock, ids.random_bytes(8).hex()) if options.raw else None
-        tap = recorder.record if recorder is not None else None
-        edges = []
+        edges, recorders = [], []
+        run_id = ids.random_bytes(8).hex() if options.raw else ""
         for source in sources:
+            tap = None
+            if options.raw:
+                own = "" if source.alone else source.lists
+                recorder = RawRecorder(raw_folder(root, own), clock, run_id, root=raw_folder(root))
+                tap = recorder.record
+                recorders.append(Edge(f"raw {own}".strip(), recorder.run, gives_up=False))
             edges += source.feeds(settings, clock, jitter, instruments, ingress, last, tap)
             health.update(source.health())
-        if recorder is not None:
-            edges.append(Edge("raw", recorder.run, gives_up=False))
-        return edges
+        return [*edges, *recorders]
 
     async def read_past(instruments: Sequence[InstrumentListed], windows: Mapping[str, int]) -> list[Event]:
         return await warm_up(sources, instruments, windows, clock.now_ns(), health)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from adapters.transport.raw import RawReader, raw_folder
+from adapters.transport.raw import RawReader, raw_folder, raw_venues
 from engine.commands.output import print_json, table
 from engine.errors import UsageError
-from engine.events import DayOpened, InstrumentListed
+from engine.events import DayOpened, InstrumentListed, MidsRead
 from engine.events.codec import Record
 from engine.events.render import Renderer
 from engine.loading.venues import find_venue, venue_names
@@ -30,35 +29,54 @@ _KINDS = {
 
 
 def compare_raw(folder: Path, *, as_json: bool) -> None:
-    """Compare the raw frames of a day with its journal, and print what differs. The exit code is then 3."""
-    raw = raw_folder(folder.parent) / folder.name
-    if not raw.is_dir():
+    """Compare the raw frames of a day with its journal, and print what differs. The exit code is then 3.
+
+    Those of each of several venues are compared with what their own feed recorded.
+    """
+    root = folder.parent
+    recorded = [name for name in ("", *raw_venues(root)) if (raw_folder(root, name) / folder.name).is_dir()]
+    if not recorded:
+        raw = raw_folder(root) / folder.name
         raise UsageError(f"{raw}: there are no raw frames of this day; `engine live --raw` records them")
-    listings: list[tuple[int, InstrumentListed]] = []
-    decoders = Decoders()
-    found = redecode(_learned(folder, listings), RawReader(raw), decoders)
-    at_seq = found.first.seq if found.first is not None else 0
-    renderer = Renderer(listed for seq, listed in listings if seq <= at_seq or not at_seq)
-    if decoders.venue is None:
-        listed = ", ".join(sorted(decoders.seen))
-        raise UsageError(f"no venue of this day ({listed}) can decode raw messages")
+    results = {name: _compare_one(folder, name) for name in recorded}
+    same = all(found.same for found, _ in results.values())
     if as_json:
-        print_json({"same": found.same, **msgspec.to_builtins(_plain(found, renderer))})
+        shown = {name: {"same": one[0].same, **_plain(*one)} for name, one in results.items()}
+        print_json(shown[""] if recorded == [""] else {"same": same, "venues": shown})
     else:
-        _print(folder, found, renderer)
-    if not found.same:
+        for name, (found, renderer) in results.items():
+            _print(f"{folder} {name}".strip(), found, renderer)
+    if not same:
         raise SystemExit(3)
 
 
-class Decoders:
-    """Finds the venue of a day that can decode its messages. `seen`: the venues of all instruments."""
+def _compare_one(folder: Path, venue: str) -> tuple[Redecoded, Renderer]:
+    """Compare the messages of one venue, "" for those of a session that had one. Raises UsageError."""
+    listings: list[tuple[int, InstrumentListed]] = []
+    decoders = Decoders(venue)
+    raw = raw_folder(folder.parent, venue) / folder.name
+    found = redecode(_learned(folder, listings, venue), RawReader(raw), decoders)
+    at_seq = found.first.seq if found.first is not None else 0
+    if decoders.venue is None:
+        listed = ", ".join(sorted(decoders.seen))
+        raise UsageError(f"no venue of this day ({listed}) can decode raw messages")
+    return found, Renderer(listed for seq, listed in listings if seq <= at_seq or not at_seq)
 
-    def __init__(self) -> None:
+
+class Decoders:
+    """Finds the venue of a day that can decode its messages: `only` this one, if it is given.
+
+    `seen`: the venues of all instruments.
+    """
+
+    def __init__(self, only: str = "") -> None:
         self.seen: set[str] = set()
         self.venue: Venue | None = None
+        self._only = only
 
     def __call__(self, instruments: Sequence[InstrumentListed]) -> RawDecoder | None:
         """Return the decoder, None if no venue has one yet. Raises UsageError if two venues have one."""
+        instruments = [one for one in instruments if self._only in ("", one.venue)]
         for name in sorted({one.venue for one in instruments} - self.seen):
             self.seen.add(name)
             venue = find_venue(name) if name in venue_names() else None
@@ -74,15 +92,24 @@ class Decoders:
         return self.venue.raw_decoder([one for one in instruments if one.venue == self.venue.name])
 
 
-def _learned(folder: Path, listings: list[tuple[int, InstrumentListed]]) -> Iterator[Record]:
-    """Yield the records of a day, and add its listings with the seqs from which they are in force."""
+def _learned(folder: Path, listings: list[tuple[int, InstrumentListed]], venue: str = "") -> Iterator[Record]:
+    """Yield the records of a day, and add its listings with the seqs from which they are in force.
+
+    With a venue, records of the feeds and instruments of others are left out.
+    """
+    others: set[int] = set()
     for record in read_records(folder):
         seq, _, event = record
-        if isinstance(event, InstrumentListed):
-            listings.append((seq, event))
-        elif isinstance(event, DayOpened):
-            listings += [(seq, listed) for listed in event.instruments]
-        yield record
+        begun = [event] if isinstance(event, InstrumentListed) else []
+        if isinstance(event, DayOpened):
+            begun = list(event.instruments)
+        listings += [(seq, listed) for listed in begun]
+        others |= {one.instrument for one in begun if venue not in ("", one.venue)}
+        numbers = getattr(event, "instruments", None) if isinstance(event, MidsRead) else None
+        if others.isdisjoint(numbers or (getattr(event, "instrument", 0),)) and (
+            venue in ("", getattr(event, "feed", venue))
+        ):
+            yield record
 
 
 def _plain(found: Redecoded, renderer: Renderer) -> dict[str, Any]:
@@ -101,8 +128,8 @@ def _plain(found: Redecoded, renderer: Renderer) -> dict[str, Any]:
     return plain
 
 
-def _print(folder: Path, found: Redecoded, renderer: Renderer) -> None:
-    click.echo(f"{folder}: {'the same' if found.same else 'decodes differently'}")
+def _print(title: str, found: Redecoded, renderer: Renderer) -> None:
+    click.echo(f"{title}: {'the same' if found.same else 'decodes differently'}")
     counts = [
         ("messages", f"{found.frames:,}, {found.refused:,} of them cannot be decoded"),
         ("equal", f"{found.equal:,} events"),
@@ -110,6 +137,7 @@ def _print(folder: Path, found: Redecoded, renderer: Renderer) -> None:
         ("missing", f"{found.missing:,} are in no raw message"),
         ("extra", f"{found.extra:,} are not in the journal"),
         ("left out", f"{found.repeated:,} repeated or stale, {found.unconfirmed:,} while not connected"),
+        ("thinned", f"{found.thinned:,} books that no rule asks to record: replaced at once, or unchanged"),
         (
             "not compared",
             f"{found.over_rest:,} read over HTTP, {found.uncovered:,} not covered by a file",
@@ -119,10 +147,7 @@ def _print(folder: Path, found: Redecoded, renderer: Renderer) -> None:
     for note in found.notes:
         click.echo(f"  note      {note}")
     if found.books:
-        click.echo(
-            f"  books     {found.books:,} of the missing and extra events. A book that the feed keeps from"
-        )
-        click.echo("            changes is recorded ten times a second at most; at other moments it differs")
+        click.echo(f"  books     {found.books:,} of the missing and extra events")
     if found.first is not None:
         _print_first(found.first, renderer)
 

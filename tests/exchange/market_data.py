@@ -132,6 +132,7 @@ async def run(
     market_s: float,
     script: Callable[[], Awaitable[None]] | None = None,
     sections: Any = msgspec.UNSET,
+    raw: bool = False,
     **data: Any,
 ) -> list[Event]:
     """Run a paper session for some time of the market, then without faults until all is settled.
@@ -147,7 +148,7 @@ async def run(
         instruments=tuple(_keys(stage)) if len(names) > 1 else (),
         venues=sections,
     )
-    options = LiveOptions(config=config, root=root, venue=venues[0])
+    options = LiveOptions(config=config, root=root, venue=venues[0], raw=raw)
     others = [(venue, stage.urls[venue.name]) for venue in venues[1:]]
     live = Live(await make_plan(options, stage.urls[names[0]], others), lambda _: None)
     speed = next(iter(stage.exchanges.values())).protocol.options.speed

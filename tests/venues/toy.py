@@ -98,6 +98,8 @@ class BareVenue(ToyVenue):
 class ToyDecoder:
     """See `engine.venue.RawDecoder`."""
 
+    books_every_ns = 0
+
     def __init__(self, instruments: Sequence[InstrumentListed]) -> None:
         self._listed = {one.name: one for one in instruments}
 
