@@ -36,8 +36,9 @@ class _Table(msgspec.Struct):
 class GrowingTables:
     """The tables of imported modules, emptied in place; `reveal` gives them the rows until a time.
 
-    A table is a dict by time, or a list or tuple of rows that begin with a time, also within other dicts,
-    lists and tuples. A tuple becomes a list. Modules that share a table share it afterwards.
+    A table is a dict by time, a list or tuple of rows that begin with a time, also within other dicts, lists
+    and tuples, or columns: a list of rising times and lists as long as it, in one module or one dict. A tuple
+    becomes a list. Modules that share a table share it afterwards.
     """
 
     def __init__(self, modules: Iterable[str]) -> None:
@@ -45,9 +46,10 @@ class GrowingTables:
         self._replaced: dict[int, tuple[Any, Any]] = {}  # by id: the value, which keeps the id its own
         for module in modules:
             values = vars(sys.modules[module])
-            for name, value in list(values.items()):
-                if not name.startswith("__"):
-                    values[name] = self._replace(value, f"{module}.{name}", 0)
+            named = {name: value for name, value in values.items() if not name.startswith("__")}
+            columns = self._columns(named, {name: f"{module}.{name}" for name in named})
+            for name, value in named.items():
+                values[name] = self._replace(columns.get(name, value), f"{module}.{name}", 0)
 
     def reveal(self, until_ns: int) -> None:
         """Add the rows until a time, which does not fall."""
@@ -62,6 +64,30 @@ class GrowingTables:
     def later(self, at_ns: int) -> tuple[str, ...]:
         """Return the names of the tables that have rows after a time."""
         return tuple(dict.fromkeys(table.name for table in self._tables if table.last_ns > at_ns))
+
+    def _columns(self, held: dict[Any, Any], names: dict[Any, str]) -> dict[Any, Any]:
+        """Empty what is a column beside a list of times, and return it by its key."""
+        lists = {key: one for key, one in held.items() if isinstance(one, list | tuple) and len(one) > 1}
+        found: dict[Any, Any] = {}
+        for times in lists.values():
+            stamps = [time for time in map(_time_of, times) if time is not None]
+            if len(stamps) < len(times) or stamps != sorted(set(stamps)):
+                continue
+            beside = {key: one for key, one in lists.items() if len(one) == len(stamps)}
+            if len(beside) > 1:
+                for key, column in beside.items():
+                    found[key] = self._grown(column, names[key], stamps)
+        return found
+
+    def _grown(self, column: list[Any] | tuple[Any, ...], name: str, stamps: list[int]) -> list[Any]:
+        if id(column) not in self._replaced:
+            waiting = [(time, None, one) for time, one in zip(stamps, column, strict=True)]
+            held = list(column) if isinstance(column, tuple) else column
+            held.clear()
+            self._tables.append(_Table(name, held, waiting[::-1], stamps[-1]))
+            self._replaced[id(column)] = column, held
+        grown: list[Any] = self._replaced[id(column)][1]
+        return grown
 
     def _replace(self, value: Any, name: str, depth: int) -> Any:
         if depth > _DEPTH_MAX or not isinstance(value, dict | list | tuple) or not value:
@@ -83,12 +109,14 @@ class GrowingTables:
         return held
 
     def _inside(self, value: dict[Any, Any] | list[Any] | tuple[Any, ...], name: str, depth: int) -> Any:
+        held = value if isinstance(value, dict) else dict(enumerate(value))
+        columns = self._columns(held, dict.fromkeys(held, name))
+        found = {key: self._replace(columns.get(key, one), name, depth + 1) for key, one in held.items()}
         if isinstance(value, tuple):
-            found = [self._replace(one, name, depth + 1) for one in value]
-            changed = any(one is not other for one, other in zip(found, value, strict=True))
-            return tuple(found) if changed else value
-        for key in list(value) if isinstance(value, dict) else range(len(value)):
-            value[key] = self._replace(value[key], name, depth + 1)
+            changed = any(found[key] is not one for key, one in held.items())
+            return tuple(found.values()) if changed else value
+        for key, one in found.items():
+            value[key] = one
         return value
 
 

@@ -51,6 +51,12 @@ PLANTS = {
         "        wanted = max(row[1] for row in ROWS) > bar.close + 15",
         "later rows of a table",
     ),
+    "closes beside a list of their times": (
+        "from prices import ENDS, LASTS",
+        """
+        wanted = any(at > end_ns and close > bar.close for at, close in zip(ENDS, LASTS))""",
+        "later rows of a table",
+    ),
     "resampled bars that an object of a module keeps": (
         "from prices import QUARTERS",
         """
@@ -77,6 +83,12 @@ HONEST = {
         "from prices import CLOSES",
         "        wanted = CLOSES.get(end_ns - 60_000_000_000, 0) > bar.close",
     ),
+    "columns until now": (
+        "from prices import ENDS, LASTS",
+        """
+        known = [close for at, close in zip(ENDS, LASTS) if at < end_ns]
+        wanted = bool(known) and known[-1] > bar.close""",
+    ),
     "a table by hour of the day": (
         "from prices import HOURS",
         "        wanted = HOURS[bar.start_ns // 3_600_000_000_000 % 24] > 3",
@@ -90,6 +102,7 @@ MODULE = """
 
 CLOSES = {closes}
 ROWS = [(at, close) for at, close in CLOSES.items()]
+ENDS, LASTS = list(CLOSES), tuple(CLOSES.values())
 HOURS = {{hour: hour % 5 for hour in range(24)}}
 HALVINGS = [{later}]
 
@@ -180,7 +193,7 @@ def test_the_first_decision_that_looks_ahead_is_the_one_named(project: Path) -> 
     assert code == 3
     expected = next(number for number in range(49, COUNT) if PRICES[number + 1] > PRICES[number])
     assert found["at_ns"] == BEGIN_NS + (expected + 1) * MINUTE_NS
-    assert found["tables"] == ["plant.CLOSES", "prices.ROWS"]
+    assert found["tables"] == ["plant.CLOSES", "prices.ROWS", "prices.ENDS", "prices.LASTS"]
 
 
 @pytest.mark.parametrize("name", HONEST)
@@ -236,6 +249,10 @@ def test_the_help_teaches() -> None:
         ("{'a': [(1704067200.0, 1), (1704067260.5, 2)], 'b': 5}", "{'a': [(1704067200.0, 1)], 'b': 5}"),
         ("((1704067200000000, 1), (1704067260000000, 2))", "[(1704067200000000, 1)]"),
         ("[{'at': '2024-01-01', 'x': 1}, {'at': '2024-01-02', 'x': 2}]", "[{'at': '2024-01-01', 'x': 1}]"),
+        ("{'at': [1704067200, 1704067260], 'x': [5, 6], 'y': 7}", "{'at': [1704067200], 'x': [5], 'y': 7}"),
+        ("[['2024-01-01', '2024-01-02'], [5, 6]]", "[['2024-01-01'], [5]]"),
+        ("{'at': [1704067200, 1704067260], 'x': [5, 6, 7]}", None),
+        ("{'at': [1704067260, 1704067200], 'x': [5, 6]}", None),
         ("[1, 2, 3]", None),
         ("{'x': 1704067260}", None),
         ("{20240101: 1, 20240102: 2}", None),
