@@ -28,6 +28,7 @@ __all__ = [
     "find_instrument",
     "index_names",
     "is_among",
+    "is_of",
     "keyed_labels",
     "labels",
 ]
@@ -64,6 +65,11 @@ def of_feed(feed: str, instruments: Mapping[int, InstrumentListed]) -> list[int]
     if len(venues) < 2 or feed not in venues:
         return None
     return sorted(number for number, one in instruments.items() if one.venue == feed)
+
+
+def is_of(venue: str, listed: InstrumentListed) -> bool:
+    """Return whether an instrument's orders are for the account at `venue`; "" is the only account."""
+    return not venue or listed.venue == venue
 
 
 def find_instrument(

@@ -122,7 +122,8 @@ class SessionBuilder:
         watches = any(strategy.acts_between_bars() for strategy in strategies)
         actors.append(Books(config, real=venue is not None, watches=watches))
         actors.append(OrderManager(config, real=venue is not None, watches=watches))
-        actors += [*strategies, Execution(venue, config.account)]
+        accounts = config.named_accounts if venue is not None else ()
+        actors += [*strategies, Execution(venue, config.account, accounts)]
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""
         account += "" if venue is None else _accounts_of(config)
         for actor in actors:
@@ -236,7 +237,9 @@ def _accounts_of(config: Config) -> str:
     """Return the accounts of the sections `[venues.NAME]`: the state of one is not that of another."""
     sections = {} if config.venues is msgspec.UNSET else config.venues
     named = sorted((name, one) for name, one in sections.items() if one.get("account"))
-    return "".join(f" {name} {one.get('network', 'sandbox')} {one['account']}" for name, one in named)
+    several = " by venue" if config.named_accounts else ""
+    texts = [f" {name} {one.get('network', 'sandbox')} {one['account']}" for name, one in named]
+    return several + "".join(texts)
 
 
 def _optional(config: Config) -> list[Actor]:

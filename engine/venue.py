@@ -65,13 +65,14 @@ class Account(msgspec.Struct, frozen=True):
 
     `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
     returns the client ids of orders that may still fill, `knows` returns whether an order was sent by this
-    journal.
+    journal. `at` returns the account at one venue of a session that has accounts at several.
     """
 
     since_ns: int
     nonce_floor_ms: int
     working: Callable[[], list[str]]
     knows: Callable[[str], bool]
+    at: Callable[[str], Account] | None = None
 
 
 class Gateway(Effects, Protocol):

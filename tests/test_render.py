@@ -326,7 +326,7 @@ def test_an_unknown_type_is_refused_with_the_nearest_names():
     assert nearest_type_names("OrderFiled")[0] == "OrderFilled"
     with pytest.raises(UsageError, match="did you mean Trade"):
         event_type("Trad")
-    with pytest.raises(UsageError, match="known: AccountAdjusted AccountRead ActivityBarClosed"):
+    with pytest.raises(UsageError, match="known: AccountAdjusted AccountMarked AccountRead"):
         event_type("\x1b[2J" + "z" * 10_000)
     with pytest.raises(UsageError) as caught:
         event_type("\x1b[2J")

@@ -14,24 +14,21 @@ opening, so that a lost one is replaced within seconds (decision 0062).
 from __future__ import annotations
 
 from engine.actors import expiry
-from engine.actors.base import Actor, Emit, SetTimer, handles, remember
+from engine.actors.at_venues import DEAD_MAN, AtVenues, timer_of
+from engine.actors.base import Emit, handles, remember
 from engine.actors.order import Order, filled_ahead, is_replaced
-from engine.clock import SECOND_NS
 from engine.config import AccountConfig, VenueConfig
 from engine.events import (
-    AccountRead,
     ActorFailed,
     CancelOrder,
     CancelRejected,
     CancelRequested,
-    ClockChecked,
     EngineHalted,
     FillBooked,
     MarketHalted,
     ModifyApproved,
     ModifyOrder,
     ModifyRejected,
-    OperatorCommand,
     OrderAccepted,
     OrderApproved,
     OrderCanceled,
@@ -41,51 +38,39 @@ from engine.events import (
     OrderRejected,
     OrderUnknown,
     QueryOrder,
-    ScheduleAnswered,
-    ScheduleCancel,
     SessionStarted,
-    SetLeverage,
     SubmitOrder,
     TimerFired,
 )
 from engine.events.terms import CLOSE
-from engine.instruments import entry_of
+from engine.instruments import is_of
 
 __all__ = ["Execution"]
 
 QUERY_WAITS_MAX = 6
 """The wait between two queries of an order doubles each time, up to this multiple of `answer_ms`."""
 
-_DEAD_MAN = "dead man's switch"
 
-
-class Execution(Actor):
+class Execution(AtVenues):
     """State: the session's id, the live orders by client order id in order of submission, the latest ended
-    orders, the venue's clock minus ours, the dead man's switch, `reconciled_ns`, the venue's time up to
-    which the account is known, and how many exits in a row did not reach the venue's book: each doubles the
-    time that the next one has to arrive, so that a slow way does not keep every exit from arriving.
+    orders, and what is known of each account (`AtVenues`).
 
     With `venue` orders are real: they expire by the venue's clock, and the venue is queried about them.
     """
 
-    WIRING = Actor.WIRING | {"_venue", "_account", "_answer_ns"}
-    _orders: dict[str, Order]
+    WIRING = AtVenues.WIRING | {"_answer_ns"}
     _ended: dict[str, Order]
 
-    def __init__(self, venue: VenueConfig | None = None, account: AccountConfig | None = None) -> None:
-        super().__init__("execution")
-        self._venue = venue
-        self._account = account or AccountConfig()
+    def __init__(
+        self,
+        venue: VenueConfig | None = None,
+        account: AccountConfig | None = None,
+        accounts: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(venue, account or AccountConfig(), accounts)
         self._answer_ns = venue.answer_ms * 1_000_000 if venue else 0
         self._session = "0" * 16
-        self._orders = {}
         self._ended = {}
-        self._leverage_asked = False
-        self._clock_ns = 0
-        self._dead_man = False
-        self._dead_man_set = False
-        self._exits_missed = 0
-        self.reconciled_ns = 0
 
     @property
     def live_orders(self) -> int:
@@ -97,6 +82,12 @@ class Execution(Actor):
         """The client order ids of the orders that may still fill."""
         return list(self._orders)
 
+    def working_at(self, venue: str) -> list[str]:
+        """Return the client order ids of the orders that may still fill at a venue; "" has all."""
+        return [
+            name for name, order in self._orders.items() if is_of(venue, self.instruments[order.instrument])
+        ]
+
     @handles(SessionStarted)
     def begin(self, started: SessionStarted, emit: Emit) -> None:
         """Begin a session: its id becomes part of order ids.
@@ -106,9 +97,7 @@ class Execution(Actor):
         self._session = started.session
         if self._venue is None or started.mode != "live":
             return
-        self._leverage_asked = False
-        self._dead_man = bool(self._venue.dead_man_s)
-        self._dead_man_set = False
+        self.begin_accounts(self._venue)
         for client_order_id, order in list(self._orders.items()):
             order.state = "Unknown"
             order.queries = 0
@@ -122,7 +111,7 @@ class Execution(Actor):
         """Submit an approved order."""
         terms = approved.terms
         is_exit = expiry.is_exit(approved)
-        due_ns = self._expires_ns(approved, self._exits_missed if is_exit else -1)
+        due_ns = self._expires_ns(approved, self.exits_missed(approved.instrument) if is_exit else -1)
         client_order_id = f"0x{self._session}{self.turn.seq:016x}"
         self._orders[client_order_id] = Order(
             approved.strategy,
@@ -151,7 +140,7 @@ class Execution(Actor):
         )
         self._report(approved.at_ns, client_order_id, emit)
         self._await_response(approved.at_ns, client_order_id, emit)
-        self._suspend_dead_man(approved.at_ns, emit)
+        self.suspend_dead_man(approved.at_ns, emit)
 
     @handles(ModifyApproved)
     def modify(self, approved: ModifyApproved, emit: Emit) -> None:
@@ -210,7 +199,9 @@ class Execution(Actor):
 
     def _expires_ns(self, approved: OrderApproved | ModifyApproved, missed: int = -1) -> int:
         """Return the venue's time after which an order is neither sent nor taken; 0 on paper."""
-        return 0 if self._venue is None else expiry.expires_ns(self._venue, approved, missed) + self._clock_ns
+        if self._venue is None:
+            return 0
+        return expiry.expires_ns(self._venue, approved, missed) + self.clock_ns(approved.instrument)
 
     def _cancel(self, at_ns: int, client_order_id: str, reason: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
@@ -366,8 +357,9 @@ class Execution(Actor):
     @handles(TimerFired)
     def fire(self, timer: TimerFired, emit: Emit) -> None:
         """Query an order without a response, or postpone the dead man's switch."""
-        if timer.key == _DEAD_MAN:
-            self._postpone_dead_man(timer.at_ns, emit)
+        what, _, venue = timer.key.partition(DEAD_MAN)
+        if not what and timer.key:
+            self.postpone_dead_man(timer.at_ns, venue.strip(), emit)
             return
         order = self._orders.get(timer.key)
         if order is None or order.state in ("New", "PartiallyFilled"):
@@ -381,8 +373,9 @@ class Execution(Actor):
         if self._venue is not None:
             order = self._orders[client_order_id]
             order.queries = 0
-            wait_ns = expiry.until_proof(self._venue, order, at_ns + self._clock_ns, self._answer_ns)
-            emit(_timer(at_ns + wait_ns, client_order_id))
+            venue_ns = at_ns + self.clock_ns(order.instrument)
+            wait_ns = expiry.until_proof(self._venue, order, venue_ns, self._answer_ns)
+            emit(timer_of(at_ns + wait_ns, client_order_id))
 
     def _query(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
@@ -395,82 +388,22 @@ class Execution(Actor):
         order = self._orders[client_order_id]
         fifths = 1 << min(order.queries, expiry.DOUBLINGS_MAX)
         wait_ns = min(self._answer_ns * fifths // 5, self._answer_ns * QUERY_WAITS_MAX)
-        wait_ns = expiry.until_proof(self._venue, order, venue_ns or at_ns + self._clock_ns, wait_ns)
-        emit(_timer(at_ns + wait_ns, client_order_id))
-
-    # The account, and the venue's clock.
-
-    @handles(ClockChecked)
-    def note_clock(self, checked: ClockChecked, emit: Emit) -> None:
-        """Note how far the venue's clock is from ours."""
-        self._clock_ns = checked.offset_ns
-
-    @handles(AccountRead)
-    def note_account(self, read: AccountRead, emit: Emit) -> None:
-        """Set leverages and start the dead man's switch, once a session, after the account was read."""
-        self.reconciled_ns = read.venue_ns
-        if self._venue is None or self._leverage_asked:
-            return
-        self._leverage_asked = True
-        cross = self._account.margin == "cross"
-        for number, listed in sorted(self.instruments.items()):
-            leverage = entry_of(self._account.leverage, listed, 0)
-            if listed.rules.on_margin and (leverage or not cross):
-                emit(SetLeverage(read.recv_ns, number, leverage or listed.rules.leverage, cross))
-        self._postpone_dead_man(read.recv_ns, emit)
-
-    @handles(ScheduleAnswered)
-    def note_schedule(self, answer: ScheduleAnswered, emit: Emit) -> None:
-        """Stop using the dead man's switch in this session if the venue refuses it."""
-        if not answer.accepted:
-            self._dead_man = self._dead_man_set = False
-
-    @handles(OperatorCommand)
-    def stop_dead_man(self, command: OperatorCommand, emit: Emit) -> None:
-        """Turn off the dead man's switch on a graceful stop: it would cancel orders of other programs."""
-        if command.command == "stop":
-            self._dead_man = False
-            self._withdraw_dead_man(command.recv_ns, emit)
-
-    def _postpone_dead_man(self, at_ns: int, emit: Emit) -> None:
-        """Set the switch again, unless it would cancel a stop that protects a position."""
-        if self._venue is None or not self._dead_man:
-            return
-        span_ns = self._venue.dead_man_s * SECOND_NS
-        emit(_timer(at_ns + span_ns // 3, _DEAD_MAN))
-        if not self._protects():
-            self._dead_man_set = True
-            emit(ScheduleCancel(at_ns, at_ns + self._clock_ns + span_ns))
-
-    def _suspend_dead_man(self, at_ns: int, emit: Emit) -> None:
-        """Withdraw the switch while a stop at the venue protects a position: it would cancel that too."""
-        if self._dead_man_set and self._protects():
-            self._withdraw_dead_man(at_ns, emit)
-
-    def _withdraw_dead_man(self, at_ns: int, emit: Emit) -> None:
-        if self._dead_man_set:
-            self._dead_man_set = False
-            emit(ScheduleCancel(at_ns, 0))
-
-    def _protects(self) -> bool:
-        """Return whether a live stop protects a position; one attached to a live order does not yet."""
-        return any(
-            order.trigger and order.role == CLOSE and order.parent not in self._orders
-            for order in self._orders.values()
-        )
+        venue_ns = venue_ns or at_ns + self.clock_ns(order.instrument)
+        wait_ns = expiry.until_proof(self._venue, order, venue_ns, wait_ns)
+        emit(timer_of(at_ns + wait_ns, client_order_id))
 
     # Changes of state.
 
     def _note_arrival(self, order: Order) -> None:
         """Note that an exit has reached the venue's book, if this order is one."""
         if order.role == CLOSE:
-            self._exits_missed = 0
+            self.note_exit(order.instrument, missed=False)
 
     def _end_refused(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         """End an order that the venue refused, does not know, or was not sent."""
         order = self._orders[client_order_id]
         if order.role == CLOSE and not order.filled:
-            self._exits_missed += 1
+            self.note_exit(order.instrument, missed=True)
         self._end(at_ns, client_order_id, "Canceled" if order.filled else "Rejected", emit)
 
     def _work(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
@@ -483,14 +416,10 @@ class Execution(Actor):
         self._report(at_ns, client_order_id, emit)
         # A fill can still be reported for it.
         remember(self._ended, client_order_id, self._orders.pop(client_order_id), self.remembered)
-        self._suspend_dead_man(at_ns, emit)
+        self.suspend_dead_man(at_ns, emit)
 
     def _report(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders.get(client_order_id) or self._ended[client_order_id]
         left = max(0, order.size - order.filled)
         market = order.strategy, order.instrument
         emit(OrderChanged(at_ns, client_order_id, *market, order.state, order.filled, left))
-
-
-def _timer(due_ns: int, key: str) -> SetTimer:
-    return SetTimer("execution", due_ns, key)

@@ -16,7 +16,7 @@ import trio
 
 from engine.api.server import Dashboard
 from engine.api.sockets import check_socket_name
-from engine.commands.arming import check_armed
+from engine.commands.arming import ARMED_ALONE, armed_venues
 from engine.commands.configuration import read_config, warn_of_intervals
 from engine.commands.mirror import check_mirror
 from engine.commands.output import (
@@ -88,7 +88,14 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the embedded sandbox.")
 @click.option("--mode", type=click.Choice(["paper", "live"]), help="Default: the file's, or paper.")
 @click.option(
-    "--arm", "armed", is_flag=True, help="Send real orders; needs --mode live and the account's key."
+    "--arm",
+    "armed",
+    multiple=True,
+    is_flag=False,
+    flag_value=ARMED_ALONE,
+    metavar="[NAME]",
+    help="Send real orders; needs --mode live and the account's key. With several venues, the name of one "
+    "that they go to; may be repeated.",
 )
 @click.option("--resume", is_flag=True, help="Lift a halt that an earlier session left.")
 @click.option(
@@ -126,7 +133,7 @@ def live_command(
     speed: float,
     seed: int,
     mode: str | None,
-    armed: bool,
+    armed: tuple[str, ...],
     resume: bool,
     fresh: tuple[str, ...],
     moves: tuple[str, ...],
@@ -153,8 +160,9 @@ def live_command(
     of a strategy that does not return is reported with its line ([limits] handler_s), and a second Ctrl-C
     ends the session even then.
 
-    Real orders need three things at once: mode live, the key of the account in the file's [venue] section,
-    and --arm. Otherwise nothing is sent and the exit code is 6. See docs/hyperliquid.md.
+    Real orders need three things at once: mode live, the key of the account in the file's [venue] section
+    (or [venues.NAME]), and --arm. Otherwise nothing is sent and the exit code is 6. See docs/hyperliquid.md.
+    With several venues each that real orders go to is named, --arm NAME; the others are watched only.
     """
     settings = read_config(config, strategies, instruments, params)
     warn_of_intervals(settings)
@@ -172,9 +180,10 @@ def live_command(
     venues = [find_venue(name) for name in venue_names]
     venue = venues[0]
     urls = addresses_of(base_urls, venue_names)
-    real = all(check_armed(one, settings.mode, armed) for one in venues)
-    if len(venues) > 1:
-        _check_several(real=real)
+    if settings.named_accounts:
+        raise ConfigError("accounts is written by the engine; name the venues that are armed with --arm NAME")
+    real = armed_venues(venues, settings.mode, armed)
+    named = bool(real) and ARMED_ALONE not in armed
     try:
         if len(venues) > 1:
             check_channels(settings, venues)
@@ -183,7 +192,7 @@ def live_command(
             one.check(settings if len(venues) == 1 else own_config(settings, one))
     except ConfigError as error:
         raise ConfigError(f"{config}: {error}" if config is not None else str(error)) from None
-    found = [one.address(settings, urls.get(one.name), real=real) for one in venues]
+    found = [one.address(settings, urls.get(one.name), real=one in real) for one in venues]
 
     options = LiveOptions(
         config=settings,
@@ -191,7 +200,8 @@ def live_command(
         venue=venue,
         base_url=found[0],
         others=tuple(zip(venues[1:], found[1:], strict=True)),
-        signer=venue.load_signer(settings) if real else None,
+        signer=venue.load_signer(settings) if real and not named else None,
+        signers={one.name: one.load_signer(settings) for one in real} if named else {},
         stores=stores,
         raw=raw,
         resume=resume,
@@ -288,15 +298,6 @@ def addresses_of(texts: Sequence[str], venues: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--base-url {text}: {name} has an address already")
         found[name] = url
     return found
-
-
-def _check_several(*, real: bool) -> None:
-    """Raise what a session with several venues does not offer."""
-    if real:
-        raise SafetyRefusal(
-            "real orders are sent in sessions with one venue only, because an account has one equity; trade "
-            "several venues with --mode paper, or start a session for each"
-        )
 
 
 def _move(text: str) -> tuple[str, str]:

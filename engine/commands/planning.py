@@ -14,7 +14,7 @@ import msgspec
 from adapters.transport.raw import RawRecorder, raw_folder
 from engine.clock import SystemIds
 from engine.commands.mirror import make_mirror
-from engine.commands.sources import connect, session_clock, warm_up
+from engine.commands.sources import Source, check_currencies, connect, session_clock, warm_up
 from engine.commands.stores import make_projectors, witness_of
 from engine.config import EXIT_EXPIRES_MS, Config
 from engine.config.naming import resolve_names
@@ -24,9 +24,10 @@ from engine.loading.strategies import make_builder
 from engine.ports import Edge
 from engine.runtime.ingress import Ingress
 from engine.runtime.plan import LivePlan
+from engine.runtime.router import Marked, Router
 from engine.stores.store import Store
 from engine.strategies.needs import resolve_markets
-from engine.venue import Account, Gateway, LastTrades, SessionContext, Signer, Venue
+from engine.venue import Account, Gateway, Inputs, LastTrades, SessionContext, Signer, Venue
 
 __all__ = ["LiveOptions", "make_plan"]
 
@@ -35,10 +36,10 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a live session.
 
     `base_url` is the venue's address, None for the embedded sandbox, which runs at `speed` from `seed`;
-    `others` are the other venues of the session, with their addresses. With
-    a `signer` orders are real. `stores` receive the rows, by name; `raw` records the feed's messages. The
-    session stops `seconds` after the first input. `resume` lifts a halt; `fresh` and `moves` are those of the
-    plan.
+    `others` are the other venues of the session, with their addresses. With a `signer` orders are real; with
+    `signers`, by the names of venues, they are at these venues, and others are watched only. `stores` receive
+    the rows, by name; `raw` records the feed's messages. The session stops `seconds` after the first input.
+    `resume` lifts a halt; `fresh` and `moves` are those of the plan.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     others: tuple[tuple[Venue, str | None], ...] = ()
     signer: Signer | None = None
+    signers: Mapping[str, Signer] = {}
     stores: dict[str, Store] = {}
     raw: bool = False
     resume: bool = False
@@ -64,16 +66,20 @@ async def make_plan(
     """Connect to the venue at `base_url`, to `others` at theirs, and build the plan. Raises EngineError."""
     ids = SystemIds()
     config, root = options.config, options.root
-    real = options.signer is not None
-    sources = await connect([(options.venue, base_url), *others], config, options.signer)
+    signers = options.signers or ({options.venue.name: options.signer} if options.signer is not None else {})
+    sources = await connect([(options.venue, base_url), *others], config, signers)
     listed = [one for source in sources for one in source.listing.instruments]
     config = msgspec.structs.replace(
         resolve_names(config, listed), instruments=tuple(one.key for one in listed)
     )
+    armed = [source for source in sources if source.venue.name in options.signers]
+    if armed:
+        check_currencies(armed, config)
+        config = msgspec.structs.replace(config, accounts=tuple(source.lists for source in armed))
     builder = make_builder(continues=True)
     config = resolve_markets(config, builder.needs(config), listed)
-    clock, speed, venue_events = session_clock(sources, real=real)
-    settings = _at_speed(_with_exits(config) if real else config, speed)
+    clock, speed, venue_events = session_clock(sources, real=[*signers])
+    settings = _at_speed(_with_exits(config) if signers else config, speed)
     health: dict[str, Callable[[], str]] = {}
 
     def jitter() -> float:
@@ -97,8 +103,24 @@ async def make_plan(
         return await warm_up(sources, instruments, windows, clock.now_ns(), health)
 
     def make_gateway(instruments: Sequence[InstrumentListed], ingress: Ingress, account: Account) -> Gateway:
-        source = sources[0]
-        context = SessionContext(settings, clock, jitter, source.own(instruments), ingress)
+        if not armed:
+            return gateway_of(sources[0], instruments, ingress, account)
+        assert account.at is not None
+        venues = {one.instrument: one.venue for one in instruments}
+        return Router(
+            {
+                source.lists: gateway_of(
+                    source, instruments, Marked(source.lists, ingress), account.at(source.lists)
+                )
+                for source in armed
+            },
+            lambda number: venues.get(number, ""),
+        )
+
+    def gateway_of(
+        source: Source, instruments: Sequence[InstrumentListed], inputs: Inputs, account: Account
+    ) -> Gateway:
+        context = SessionContext(settings, clock, jitter, source.own(instruments), inputs)
         gateway = source.client.gateway(context, account)
         health.update(source.health())
         return gateway
@@ -114,7 +136,7 @@ async def make_plan(
         venue_events=venue_events,
         make_feeds=make_feeds,
         warm_up=read_past if warms else None,
-        make_gateway=make_gateway if real else None,
+        make_gateway=make_gateway if signers else None,
         projectors={**make_projectors(root, options.stores), **make_mirror(root, options.config)},
         health=health,
         speed=speed,

@@ -7,7 +7,7 @@ its own instruments. Called by `planning.py`; with one venue all of it is that v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import click
@@ -85,16 +85,19 @@ class Source(msgspec.Struct, frozen=True):
 
 
 async def connect(
-    venues: Sequence[tuple[Venue, str]], config: Config, signer: Signer | None = None
+    venues: Sequence[tuple[Venue, str]], config: Config, signers: Mapping[str, Signer] = {}
 ) -> list[Source]:
-    """Connect to the venues at their addresses and read their listings. Raises EngineError."""
+    """Connect to the venues at their addresses and read their listings. Raises EngineError.
+
+    `signers` are those of the venues that real orders go to, by name.
+    """
     alone = len(venues) == 1
     asked = {venue.name: venue.own_names(config.instruments) for venue, _ in venues}
     if not alone:
         asked = _divided([venue for venue, _ in venues], config)
     sources = []
     for venue, url in venues:
-        client = await venue.connect(url, config, signer)
+        client = await venue.connect(url, config, signers.get(venue.name))
         listing = await client.listing(asked[venue.name])
         check_listing(listing.instruments, url)
         sources.append(Source(venue, url, client, listing, alone))
@@ -141,8 +144,35 @@ def _divided(venues: Sequence[Venue], config: Config) -> dict[str, tuple[str, ..
     return asked
 
 
-def session_clock(sources: Sequence[Source], *, real: bool) -> tuple[Clock, float, list[Event]]:
+def check_currencies(armed: Sequence[Source], config: Config) -> None:
+    """Raise SafetyRefusal unless the accounts of the venues can be summed in one currency."""
+    found: dict[str, str] = {}
+    for source in armed:
+        for quote in dict.fromkeys(one.rules.quote for one in source.listing.instruments):
+            found.setdefault(quote, source.venue.name)
+    if len(found) < 2:
+        return
+    currency = config.account.currency
+    shown = ", ".join(f"{quote} at {venue}" for quote, venue in found.items())
+    if not currency:
+        raise SafetyRefusal(
+            f"the accounts are in several currencies ({shown}); set the one that all is valued in, as "
+            "currency under [account]"
+        )
+    for quote, venue in found.items():
+        if quote not in (currency, *config.account.prices):
+            raise SafetyRefusal(
+                f"the account at {venue} is in {quote}, and account.currency is {currency}; say what one is "
+                f'worth under [account], such as prices = {{ {quote} = "1" }}'
+            )
+
+
+def session_clock(
+    sources: Sequence[Source], *, real: Collection[str] = ()
+) -> tuple[Clock, float, list[Event]]:
     """Return the session's clock, its speed, and the events that record it.
+
+    `real` are the names of the venues that real orders go to.
 
     Raises SafetyRefusal, UsageError if the clocks of the venues are not one, and VenueProtocolError for a
     time after which no day can be named.
@@ -160,7 +190,7 @@ def session_clock(sources: Sequence[Source], *, real: bool) -> tuple[Clock, floa
         speed = time.speed or 1.0
         adopted = AdoptedClock(time.venue_ns, time.answered_ns, speed)
         return adopted, speed, [ClockAdopted(time.venue_ns, first.base_url, time.venue_ns, speed)]
-    return SystemClock(), 1.0, [_checked(one, real=real) for one in sources]
+    return SystemClock(), 1.0, [_checked(one, real=one.venue.name in real) for one in sources]
 
 
 def _check_one_clock(first: Source, other: Source) -> None:
@@ -194,7 +224,7 @@ def _checked(source: Source, *, real: bool) -> Event:
         if real:
             raise SafetyRefusal(f"{off}; correct it before real orders are sent")
         click.echo(f"engine: warning: {off}; real orders are refused until it is corrected", err=True)
-    return ClockChecked(time.sent_ns, source.base_url, offset_ns)
+    return ClockChecked(time.sent_ns, source.base_url if source.alone else source.lists, offset_ns)
 
 
 async def warm_up(

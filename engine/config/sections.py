@@ -444,7 +444,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The configuration of a session: everything that determines what the actors do.
 
     `venues` holds the sections `[venues.NAME]`, the settings of one venue each, which that venue checks;
-    without any, the recorded text has no such key. The same holds for `simulated`.
+    without any, the recorded text has no such key. The same holds for `simulated`, and for `accounts`: the
+    venues that real orders go to, where each is armed by its name. The command line writes it.
 
     `stores` holds the sections `[[stores]]`: `kind`, `name` (default: the kind), and settings that this kind
     of store checks (`engine.stores.kinds`). `stores = []` means no store at all. Stores, reports and the
@@ -474,6 +475,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simulated: SimulatedConfig | msgspec.UnsetType = msgspec.UNSET
     report: ReportConfig = ReportConfig()
     mirror: MirrorConfig = MirrorConfig()
+    accounts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def named_accounts(self) -> tuple[str, ...]:
+        """The venues that real orders go to, by name; () if the session has one account, without a name."""
+        return () if self.accounts is msgspec.UNSET else self.accounts
 
     def canonical(self) -> str:
         """Return what decides results as JSON with sorted keys: equal text means equal configuration."""

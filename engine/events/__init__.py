@@ -37,6 +37,7 @@ from engine.events.analysis import (
 from engine.events.base import Event, engine_time
 from engine.events.books import (
     AccountAdjusted,
+    AccountMarked,
     BookAdjusted,
     ExitDelayed,
     FillBooked,
@@ -213,6 +214,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     FillBooked,
     BookAdjusted,
     AccountAdjusted,
+    AccountMarked,
     TargetChanged,
     ProtectionChanged,
     ExitDelayed,
@@ -243,6 +245,7 @@ __all__ = [
     "KINDS",
     "REPORTS",
     "AccountAdjusted",
+    "AccountMarked",
     "AccountRead",
     "ActivityBarClosed",
     "ActorFailed",

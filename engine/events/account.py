@@ -5,6 +5,9 @@ responses to changes of orders and of leverage, and funding, too. Times are UTC 
 integers at the instrument's scale, money at the event's own `scale`.
 
     GatewayUp -> fills since the last known -> OrderRead ... -> PositionRead ... -> AccountRead (reconciled)
+
+Where a session has accounts at several venues, `venue` says whose an event is; it is "" where there is one
+account. Events of an instrument have no such field: the instrument says its venue.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ class GatewayUp(Event, frozen=True, tag="gateway-up"):
     gateway: str
     account: str
     network: str
+    venue: str = ""
 
 
 class GatewayDown(Event, frozen=True, tag="gateway-down"):
@@ -52,6 +56,7 @@ class GatewayDown(Event, frozen=True, tag="gateway-down"):
     gateway: str
     reason: str
     backoff_ms: int = 0
+    venue: str = ""
 
 
 class OrderRead(Event, frozen=True, tag="order-read"):
@@ -134,6 +139,7 @@ class AccountRead(Event, frozen=True, tag="account-read"):
     open_orders: int
     foreign_orders: int
     unrealized: Annotated[Amount | None, "scaled"] = None
+    venue: str = ""
 
 
 class ForeignOrderSeen(Event, frozen=True, tag="foreign-order"):
@@ -176,6 +182,7 @@ class Liquidated(Event, frozen=True, tag="liquidated"):
     scale: int
     notional: _Scaled
     account_value: _Scaled
+    venue: str = ""
 
 
 class TransferSeen(Event, frozen=True, tag="transfer"):
@@ -191,6 +198,7 @@ class TransferSeen(Event, frozen=True, tag="transfer"):
     asset: str
     kind: str
     transfer_id: str
+    venue: str = ""
 
 
 class LeverageAnswered(Event, frozen=True, tag="leverage-answered"):
@@ -211,6 +219,7 @@ class ScheduleAnswered(Event, frozen=True, tag="schedule-answered"):
     cancel_at_ns: int
     accepted: bool
     reason: str = ""
+    venue: str = ""
 
 
 class PositionDiffers(Event, frozen=True, tag="position-differs"):

@@ -14,6 +14,7 @@ from engine.values import Amount, InstrumentId, Money, Price, Side, Size
 
 __all__ = [
     "AccountAdjusted",
+    "AccountMarked",
     "BookAdjusted",
     "ExitDelayed",
     "FillBooked",
@@ -77,12 +78,30 @@ class BookAdjusted(Event, frozen=True, tag="book-adjusted"):
 
 
 class AccountAdjusted(Event, frozen=True, tag="account-adjusted"):
-    """Money that is no profit or loss: a deposit, a withdrawal, or a difference to the venue's number."""
+    """Money that is no profit or loss: a deposit, a withdrawal, or a difference to the venue's number.
+
+    `venue`: of the account there, in its currency; "" where there is one account.
+    """
 
     at_ns: int
     scale: int
     amount: _Scaled
     reason: str
+    venue: str = ""
+
+
+class AccountMarked(Event, frozen=True, tag="account-marked"):
+    """The value of one account of several, in its own currency, after a change; `EquityMarked` has the sum.
+
+    `unrealized` is the profit of the open positions, which `equity` includes.
+    """
+
+    at_ns: int
+    venue: str
+    currency: str
+    scale: int
+    equity: _Scaled
+    unrealized: _Scaled
 
 
 class TargetChanged(Event, frozen=True, tag="target-changed"):
@@ -137,6 +156,7 @@ class MarginCalled(Event, frozen=True, tag="margin-called"):
     scale: int
     equity: _Scaled
     required: _Scaled
+    venue: str = ""
 
 
 class StrategyBegan(Event, frozen=True, tag="strategy-began"):

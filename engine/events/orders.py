@@ -196,10 +196,14 @@ class QueryOrder(Event, frozen=True, tag="query"):
 
 
 class QueryAccount(Event, frozen=True, tag="query-account"):
-    """Command: read orders, fills and positions of the account again; ends with an `AccountRead`."""
+    """Command: read orders, fills and positions of the account again; ends with an `AccountRead`.
+
+    `venue`: of the account there; "": of every account.
+    """
 
     at_ns: int
     reason: str = ""
+    venue: str = ""
 
 
 class SetLeverage(Event, frozen=True, tag="set-leverage"):
@@ -212,10 +216,14 @@ class SetLeverage(Event, frozen=True, tag="set-leverage"):
 
 
 class ScheduleCancel(Event, frozen=True, tag="schedule-cancel"):
-    """Command: have the venue cancel all orders at `cancel_at_ns`, unless replaced before; 0 withdraws it."""
+    """Command: have the venue cancel all orders at `cancel_at_ns`, unless replaced before; 0 withdraws it.
+
+    `venue`: as in `QueryAccount`.
+    """
 
     at_ns: int
     cancel_at_ns: int
+    venue: str = ""
 
 
 class StopRequested(Event, frozen=True, tag="stop-requested"):

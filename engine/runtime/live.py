@@ -61,6 +61,7 @@ from engine.runtime.plan import LivePlan, LiveResult, OperatorServer, ServedSess
 from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
 from engine.runtime.refill import Refill
+from engine.runtime.router import edges_of
 from engine.runtime.supervisor import Health, supervise
 from engine.runtime.watchdog import Stuck, Watchdog
 from engine.sequencer import Sequencer
@@ -182,8 +183,8 @@ class Live(Inside):
                 if plan.make_gateway is not None:
                     gateway = plan.make_gateway(instruments, self.ingress, self._account())
                     self.effects.gateway = gateway
-                    edge = Edge(gateway.name, gateway.run)
-                    core.start_soon(supervise, edge, self._edge_changed, plan.ids)
+                    for edge in edges_of(gateway):
+                        core.start_soon(supervise, edge, self._edge_changed, plan.ids)
                 async with trio.open_nursery() as feeds:
                     self._edges = plan.make_feeds(instruments, self.ingress, last_trades)
                     for edge in self._edges:
@@ -293,16 +294,15 @@ class Live(Inside):
             self._turn([*fresh])
         return listed
 
-    def _account(self) -> Account:
-        """Return the account as the journal has it. Nonces are engine time, or one more than the last."""
-        execution = self._execution()
-        reached_ms = self.sequencer.now_ns // 1_000_000
-        known_ns = execution.reconciled_ns - FILLS_OVERLAP_NS
+    def _account(self, venue: str = "") -> Account:
+        """Return an account as the journal has it. Nonces are engine time, or one more than the last."""
+        known_ns = self._execution().known_ns(venue)
         return Account(
-            known_ns if execution.reconciled_ns else self._now_ns(),
-            reached_ms + NONCE_MARGIN_MS,
-            lambda: self._execution().working,
+            known_ns - FILLS_OVERLAP_NS if known_ns else self._now_ns(),
+            self.sequencer.now_ns // 1_000_000 + NONCE_MARGIN_MS,
+            lambda: self._execution().working_at(venue),
             lambda client_order_id: self._books().knows(client_order_id),
+            self._account,
         )
 
     async def _warm_up(self, warm_up: WarmUp, instruments: Sequence[InstrumentListed]) -> None:

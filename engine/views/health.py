@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from engine.actors.orders.conditions import UNREAD
 from engine.clock import SECOND_NS
+from engine.config import parse_config
 from engine.events import (
     COMMANDS,
     AccountRead,
@@ -75,7 +77,7 @@ class HealthState:
         self.offset_ns: int | None = None
         self.checked_ns = 0
         self.reconciled_ns = 0
-        self.unreconciled = ""
+        self.unread: dict[str, str] = {}
         self.gaps: deque[Kept] = deque(maxlen=GAPS_MAX)
         self.gaps_today = 0
         self.commands_ns: deque[int] = deque(maxlen=_COUNTED_MAX)
@@ -108,7 +110,7 @@ class HealthState:
         vars(twin).update(vars(self))
         twin.handlers = handlers
         twin.edges = {name: replace(edge) for name, edge in self.edges.items()}
-        for name in ("gaps", "commands_ns", "approvals_ns"):
+        for name in ("gaps", "commands_ns", "approvals_ns", "unread"):
             setattr(twin, name, getattr(self, name).copy())
         return twin
 
@@ -120,7 +122,13 @@ class HealthState:
         """Begin a session: its feeds are not connected yet, and the account is not read."""
         self.edges.clear()
         self.lag_ms = 0
-        self.unreconciled = "the account has not been read yet" if started.mode == "live" else ""
+        accounts = parse_config(started.config).named_accounts if started.mode == "live" else ()
+        self.unread = dict.fromkeys(accounts or ("",), UNREAD) if started.mode == "live" else {}
+
+    @property
+    def unreconciled(self) -> str:
+        """Why an account is not known, "" if it is; with the name of its venue where there are several."""
+        return "; ".join(f"{venue}: {why}" if venue else why for venue, why in self.unread.items() if why)
 
     # Edges.
 
@@ -171,10 +179,11 @@ class HealthState:
         edge = self.of(down.gateway, "gateway")
         self._change(seq, down.recv_ns, edge, "down", down.reason)
         edge.downs += 1
-        self.unreconciled = f"the account's stream is lost: {down.reason}"
+        self.unread[down.venue] = f"the account's stream is lost: {down.reason}"
 
     def _account(self, _seq: int, read: AccountRead) -> None:
-        self.reconciled_ns, self.unreconciled = read.venue_ns, ""
+        self.reconciled_ns = read.venue_ns
+        self.unread.pop(read.venue, None)
 
     def _edge(self, seq: int, changed: EdgeChanged) -> None:
         edge = self.of(changed.actor, "")

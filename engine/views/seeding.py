@@ -197,8 +197,9 @@ def _seed_conditions(manager: dict[str, Any], at_ns: int, trading: Trading, heal
     health.lag_ms = gate.lag_ms
     health.offset_ns = gate.skew_ns or None
     if trading.real:
-        health.unreconciled = gate.unreconciled
-    health.commands_ns.extend(gate.commands_ns)
+        accounts = {name: one.unreconciled for name, one in gate.accounts.items()}
+        health.unread = accounts or {"": gate.unreconciled}
+    health.commands_ns.extend(sorted(at for one in (gate, *gate.accounts.values()) for at in one.commands_ns))
     health.approvals_ns.extend(gate.approvals_ns)
 
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from adapters.hyperliquid.signing import address_of
+from engine.commands.arming import armed_venues
+from engine.errors import SafetyRefusal, UsageError
 from engine.events import AccountRead, OrderFilled
+from engine.loading.venues import find_venue
 from tests.commands.kit import (
     as_json,
     assert_replays,
@@ -92,6 +95,36 @@ def test_l10_without_all_three_nothing_is_sent_and_the_exit_code_is_6(
     assert words in done.err
     assert KEY[2:] not in done.err
     assert not (tmp_path / "j").exists()
+
+
+def armed(*given: str, mode: str = "live") -> list[str]:
+    venues = [find_venue(name) for name in ("hyperliquid", "binance-usdm", "kraken")]
+    return [one.name for one in armed_venues(venues, mode, given)]
+
+
+def test_each_of_several_venues_is_armed_by_its_name() -> None:
+    assert armed("hyperliquid") == ["hyperliquid"]
+    assert armed("binance-usdm", "hyperliquid") == ["hyperliquid", "binance-usdm"]
+    assert armed(mode="paper") == []
+    assert [one.name for one in armed_venues([find_venue("hyperliquid")], "live", [""])] == ["hyperliquid"]
+
+
+@pytest.mark.parametrize(
+    ("given", "mode", "words"),
+    [
+        (("",), "live", "such as --arm hyperliquid --arm binance-usdm; the others are watched only"),
+        (("", "hyperliquid"), "live", "--arm needs the name of each"),
+        (("kraken",), "live", "takes no real orders"),
+        (("hyperliquid",), "paper", "add --mode live"),
+        ((), "live", "add --arm"),
+        (("hyperliquit",), "live", "did you mean hyperliquid"),
+    ],
+)
+def test_arming_of_several_venues_that_is_ambiguous_is_refused(
+    given: tuple[str, ...], mode: str, words: str
+) -> None:
+    with pytest.raises((SafetyRefusal, UsageError), match=words):
+        armed(*given, mode=mode)
 
 
 def test_l10_a_key_of_another_account_is_refused(venue: str, tmp_path: Path) -> None:

@@ -256,11 +256,11 @@ def test_the_clocks_of_venues_are_one_clock_or_the_session_does_not_begin(
 ) -> None:
     sources = [source(HyperliquidVenue(), VenueTime(AT, 0, 0, 20.0)), source(ToyVenue(), other)]
     if words is None:
-        _, speed, (adopted,) = session_clock(sources, real=False)
+        _, speed, (adopted,) = session_clock(sources)
         assert (speed, adopted.venue) == (20.0, "http://hyperliquid")  # type: ignore[attr-defined]
         return
     with pytest.raises(UsageError, match=words) as caught:
-        session_clock(sources, real=False)
+        session_clock(sources)
     assert "engine sandbox --venue hyperliquid --venue toy" in str(caught.value)
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from engine.strategies import Bar, Fill, Strategy, Tick
 
-__all__ = ["Busy", "Quiet", "Signaled"]
+__all__ = ["Both", "Busy", "Quiet", "Signaled"]
 
-SIZES = {"BTC": "0.002", "ETH": "0.05", "PURR": "2000"}
+SIZES = {"BTC": "0.002", "BTCUSDT": "0.002", "ETH": "0.05", "PURR": "2000"}
 
 
 class Busy(Strategy):
@@ -81,3 +81,11 @@ class Signaled(Strategy):
 
 def _text(price: float) -> str:
     return f"{price:.8f}"
+
+
+class Both(Strategy):
+    """Turns its position in each market with each bar of it; the size is small."""
+
+    def on_bar(self, bar: Bar) -> None:
+        held = self.position(bar.market).size
+        self.target(bar.market, "-0.01" if held > 0 else "0.01")

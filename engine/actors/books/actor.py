@@ -21,6 +21,7 @@ from engine.actors.books.equity import valued
 from engine.actors.books.funding import shared_payment
 from engine.actors.books.ledger import Ledger, Other
 from engine.actors.books.owners import KEPT_MIN, KEPT_NS, Executions, Owned, Owners
+from engine.actors.books.purse import Purse
 from engine.actors.books.readings import RECENT_MAX, Found, Readings
 from engine.actors.books.scaling import at_scale, shifted
 from engine.actors.books.settling import NOTHING_BEFORE, Settling
@@ -62,7 +63,9 @@ class Books(Ledger):
     configured cash. `watches`: every trade is followed; a strategy acts between bars, or orders are real.
     """
 
-    WIRING = Ledger.WIRING | {"real", "watches", "cash", "adopt", "traders", "readings", "settling"}
+    WIRING = Ledger.WIRING | {
+        *("real", "watches", "cash", "adopt", "traders", "readings", "settling", "accounts")
+    }
     recent: dict[InstrumentId, list[tuple[int, str, Size]]]
     corrections: dict[InstrumentId, list[Correction]]
     found: dict[InstrumentId, Found]
@@ -70,6 +73,7 @@ class Books(Ledger):
     def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(config)
         self.real = real
+        self.accounts = config.named_accounts if real else ()
         self.executions_kept = RECENT_MAX if real else 0
         self.watches = watches or real or self.limited or bool(config.account.prices)
         self.cash = parse_scaled(config.account.cash, MONEY_TEXT_SCALE)
@@ -119,6 +123,11 @@ class Books(Ledger):
         self.owners.begin(started.session)
         self.fit_scale()
         self.starting = True
+        if self.accounts and started.mode == "live":
+            known = {name: purse for name, purse in self.purses.items() if purse.start is not None}
+            self.purses = known | {name: known.get(name, Purse()) for name in self.accounts}
+            for purse in self.purses.values():
+                purse.starting = True
         if self.real or started.mode == "backfill":
             return
         if self.start is None:
@@ -130,10 +139,14 @@ class Books(Ledger):
             self.adjust(started.recv_ns, amount, "account.cash was changed", emit)
         self.mark(started.recv_ns, emit)
 
-    def adjust(self, at_ns: int, amount: int, reason: str, emit: Emit) -> None:
+    def purse(self, venue: str) -> Purse | Books:
+        """Return the money of the account at a venue; `self` has that of the only account."""
+        return self.purses.get(venue, self)
+
+    def adjust(self, at_ns: int, amount: int, reason: str, emit: Emit, venue: str = "") -> None:
         """Move equity by an amount that is no profit or loss."""
-        self.adjustments += amount
-        emit(AccountAdjusted(at_ns, self.scale, wide(amount), reason))
+        self.purse(venue).adjustments += amount
+        emit(AccountAdjusted(at_ns, self.scale, wide(amount), reason, venue))
 
     # Whose orders are.
 
@@ -175,7 +188,8 @@ class Books(Ledger):
         elif owned is None and fill.client_order_id:
             words = f"a fill of order {fill.client_order_id}, which is no longer remembered"
             self.halt(fill.recv_ns, instrument, words, emit)
-        before = self.settling.before() if self.real else NOTHING_BEFORE
+        venue = self.venue_of(instrument)
+        before = self.settling.before(venue) if self.real else NOTHING_BEFORE
         booking = Booking(self, _template(fill, owned), emit)
         owner = owned.owner if owned is not None else ""
         instead_ns = self.readings.take_back(fill, owner, booking) if self.real else 0
@@ -188,7 +202,8 @@ class Books(Ledger):
             self.close_if_flat(booking, shares, instrument)
         if self.real:
             self.readings.note(instrument, booking.pieces)
-            self.settling.note(fill.recv_ns, fill.venue_ns, before, "a fill", emit, instead_ns=instead_ns)
+            at_ns, venue_ns = fill.recv_ns, fill.venue_ns
+            self.settling.note(at_ns, venue_ns, before, "a fill", venue, emit, instead_ns=instead_ns)
         booking.report("" if owned is not None else fill.cause or "fill from outside")
 
     def close_if_flat(self, booking: Booking, shares: list[tuple[str, int]], instrument: int) -> None:
@@ -223,13 +238,14 @@ class Books(Ledger):
             shares = [(paid.owner, amount)]
         else:
             shares = shared_payment(self.readings.sizes_at(instrument, paid.venue_ns), amount)
-        before = self.settling.before() if self.real else NOTHING_BEFORE
+        venue = self.venue_of(instrument)
+        before = self.settling.before(venue) if self.real else NOTHING_BEFORE
         for owner, amount in shares:
             self.book(owner, instrument).funding += amount
         for owner, _ in shares:
             emit(self.changed(paid.recv_ns, owner, instrument))
         if self.real:
-            self.settling.note(paid.recv_ns, paid.venue_ns, before, "funding", emit)
+            self.settling.note(paid.recv_ns, paid.venue_ns, before, "funding", venue, emit)
         self.mark(paid.recv_ns, emit)
 
     @property

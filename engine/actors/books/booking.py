@@ -226,7 +226,7 @@ class Booking:
             book.fees += fee * unit
             return 0
         if self._listed.kind != "spot" or asset != (rules.base or self._listed.name.partition("/")[0]):
-            ledger.other(asset).fees += fee * unit
+            ledger.other(asset, ledger.venue_of(fill.instrument)).fees += fee * unit
             return 0
         # What is left of the last step of the grid stays with the account, and counts for the next fee.
         scale, step = self._listed.money_scale, self._listed.size_step

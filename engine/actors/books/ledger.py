@@ -19,9 +19,11 @@ import msgspec
 
 from engine.actors.base import Actor, Emit, handles
 from engine.actors.books.book import EXTERNAL, MANUAL, Book, Executed, Net, unrealized
-from engine.actors.books.equity import Other, valued
+from engine.actors.books.equity import Other, in_currency, valued
+from engine.actors.books.purse import Purse
 from engine.config import MONEY_TEXT_SCALE, Config
 from engine.events import (
+    AccountMarked,
     BarClosed,
     Candle,
     ContextRead,
@@ -55,10 +57,12 @@ class Ledger(Actor):
     with and was adjusted by.
 
     `others` are amounts of assets that no market is quoted in. `start` is None as long as the value of a real
-    account is not known; nothing is marked before.
+    account is not known; nothing is marked before. Where there are accounts at several venues, the money of
+    each is in `purses`, in its own currency, and these three attributes are not used.
     """
 
     WIRING = Actor.WIRING | {"executions_kept", "strategies", "configured_currency", "prices", "limited"}
+    purses: dict[str, Purse]
     books: dict[InstrumentId, dict[str, Book]]
     nets: dict[InstrumentId, Net]
     marks: dict[int, tuple[int, int]]
@@ -83,6 +87,7 @@ class Ledger(Actor):
         self.adjustments = 0
         self.others: dict[str, Other] = {}
         self.marked: tuple[Any, ...] = ()
+        self.purses = {}
 
     # Books.
 
@@ -166,6 +171,8 @@ class Ledger(Actor):
             other.refine(factor)
         if self.start is not None:
             self.start *= factor
+        for purse in self.purses.values():
+            purse.refine(factor)
 
     @handles(InstrumentListed)
     def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
@@ -230,20 +237,64 @@ class Ledger(Actor):
         """The currency that the account is valued in: as configured, else that of the first market."""
         return account_currency(self.configured_currency, self.instruments)
 
-    def other(self, asset: str) -> Other:
-        """Return the amounts of an asset."""
-        found = self.others.get(asset)
-        if found is None:
-            found = self.others[asset] = Other()
-        return found
+    def venue_of(self, instrument: int) -> str:
+        """Return the venue whose account has a market; "" where there is one account."""
+        return self.instruments[instrument].venue if self.purses else ""
+
+    def currency_of(self, venue: str) -> str:
+        """Return the currency of the account at a venue: that of its first market; "" is all accounts."""
+        if not venue:
+            return self.currency
+        quotes = (one.rules.quote for one in self.instruments.values() if one.venue == venue)
+        return next((quote for quote in quotes if quote), self.currency)
+
+    def other(self, asset: str, venue: str = "") -> Other:
+        """Return the amounts of an asset at a venue."""
+        purse = self.purses.get(venue)
+        others = self.others if purse is None else purse.others
+        return others.setdefault(asset, Other())
+
+    def other_assets(self, venue: str) -> Iterator[tuple[str, Other]]:
+        """Yield the assets at a venue that no market is quoted in, with their amounts; "" has all."""
+        if not venue:
+            yield from self.others.items()
+        for name, purse in self.purses.items():
+            if venue in ("", name):
+                yield from purse.others.items()
+
+    def _begun(self) -> tuple[int, int] | None:
+        """Return what equity began with and was adjusted by, over all accounts; None if it is not known."""
+        if not self.purses:
+            return None if self.start is None else (self.start, self.adjustments)
+        sums = [0, 0]
+        for venue, purse in self.purses.items():
+            for at, amount in enumerate((purse.start, purse.adjustments)):
+                worth = None if amount is None else in_currency(self, amount, self.currency_of(venue))
+                if worth is None:
+                    return None
+                sums[at] += worth
+        return sums[0], sums[1]
+
+    def _mark_accounts(self, at_ns: int, emit: Emit) -> None:
+        """Emit the value of each of several accounts that has changed."""
+        for venue, purse in self.purses.items():
+            if purse.start is not None:
+                sums = valued(self, venue)
+                equity = purse.start + purse.adjustments + sums.settled + sums.unrealized
+                if (equity, sums.unrealized) != purse.marked:
+                    purse.marked = equity, sums.unrealized
+                    money = wide(equity), wide(sums.unrealized)
+                    emit(AccountMarked(at_ns, venue, self.currency_of(venue), self.scale, *money))
 
     def mark(self, at_ns: int, emit: Emit, *, always: bool = True) -> None:
         """Emit the equity; without `always` only if it has changed since it was last emitted."""
-        if self.start is None:
+        self._mark_accounts(at_ns, emit)
+        begun = self._begun()
+        if begun is None:
             return
         sums = valued(self)
-        adjustments = self.adjustments + sums.moved
-        cash = self.start + self.adjustments + sums.settled
+        start, adjustments = begun[0], begun[1] + sums.moved
+        cash = start + begun[1] + sums.settled
         marked = EquityMarked(
             at_ns,
             self.scale,
@@ -252,7 +303,7 @@ class Ledger(Actor):
             wide(sums.fees),
             wide(cash + sums.unrealized),
             wide(sums.funding),
-            wide(self.start),
+            wide(start),
             wide(adjustments),
             sums.unvalued,
         )

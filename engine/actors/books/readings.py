@@ -74,7 +74,7 @@ class Readings:
         """Compare a position of the venue with the books."""
         b, instrument = self.b, read.instrument
         adopter = self._adopter(instrument)
-        if b.starting and adopter:
+        if b.purse(b.venue_of(instrument)).starting and adopter:
             self._hand_over(read, adopter, emit)
         own = sum(size for _, size in self.sizes_at(instrument, read.venue_ns))
         if own == read.size:

@@ -32,6 +32,7 @@ from engine.actors.orders.targets import Targets
 from engine.config import Config
 from engine.events import (
     ENDED,
+    AccountMarked,
     AccountRead,
     BookAdjusted,
     BookRead,
@@ -66,6 +67,7 @@ from engine.events import (
     Trade,
     TrailRequested,
 )
+from engine.instruments import is_of
 from engine.values import InstrumentId, Size
 
 __all__ = ["OrderManager"]
@@ -79,7 +81,8 @@ class OrderManager(Operated):
     venue and in the engine, exits. `priced`: markets with a price in this session, and
     whether with a trade; `candles`: markets whose
     data has candles, each with the owner whose book is being led along one, "" between candles.
-    `reconciled`: the account has been read in this session. `parking`: the engine is stopping, so the venue
+    `reconciled`: the account has been read in this session; of several accounts all, and `unread` are the
+    venues of those that have not been. `parking`: the engine is stopping, so the venue
     is to hold what the engine watches.
 
     `gate`, `money` and `counted`: halts, feeds and account; what margin needs; what losses are counted from.
@@ -115,6 +118,7 @@ class OrderManager(Operated):
     protected: dict[InstrumentId, dict[str, tuple[Size, Size, Size, Size]]]
     priced: dict[int, bool]
     candles: dict[int, str]
+    unread: dict[str, None]
 
     def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(ENGINE)
@@ -139,6 +143,7 @@ class OrderManager(Operated):
         self.priced = {}
         self.candles = {}
         self.reconciled = not real
+        self.unread = {}
         self.parking = False
         self.gate = Conditions()
         self.money = Money()
@@ -167,6 +172,16 @@ class OrderManager(Operated):
         """Return whether a market has a long book and a short book."""
         sizes = self.books.get(instrument, {}).values()
         return any(size > 0 for size in sizes) and any(size < 0 for size in sizes)
+
+    def markets_of(self, venue: str) -> dict[int, None]:
+        """Return the markets of the account at a venue; "" has all."""
+        return {number: None for number, listed in self.instruments.items() if is_of(venue, listed)}
+
+    def known(self, instrument: int) -> bool:
+        """Return whether the account of a market has been read in this session."""
+        return self.reconciled or (
+            bool(self.unread) and self.instruments[instrument].venue not in self.unread
+        )
 
     def orders_of(self, owner: str, instrument: int) -> Iterator[tuple[str, Live]]:
         """Yield the orders of a book that may still fill, oldest first; the id of one on its way is ""."""
@@ -432,10 +447,17 @@ class OrderManager(Operated):
     def note_account(self, read: AccountRead, emit: Emit) -> None:
         """Work what waited for the account."""
         self.gates.note_account(read)
-        self.doubted.clear()
-        self.protection.account_read(read.recv_ns, emit)
-        self.exits.account_read(read.recv_ns, emit)
-        self.targets.retry(read.recv_ns, emit)
+        markets = self.markets_of(read.venue)
+        for number in markets:
+            self.doubted.pop(number, None)
+        self.protection.account_read(read.recv_ns, read.venue, markets, emit)
+        self.exits.account_read(read.recv_ns, markets, emit)
+        self.targets.retry(read.recv_ns, emit, markets)
+
+    @handles(AccountMarked)
+    def note_marked(self, marked: AccountMarked, emit: Emit) -> None:
+        """Compare the money of one of several accounts with what its positions need."""
+        self.gates.note_marked(marked, emit)
 
     @handles(EquityMarked)
     def note_equity(self, marked: EquityMarked, emit: Emit) -> None:

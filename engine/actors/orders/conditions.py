@@ -85,6 +85,9 @@ class Conditions(State):
     `venues`: with instruments of several venues, what the feed of each has proved, by its name; `heard_ms`,
     `heard_ns`, `proved_ns` and `unproved` are then not used.
 
+    `accounts`: where a session has accounts at several venues, what is known of each; `unreconciled`,
+    `skew_ns`, `unknown` and `commands_ns` are then not used.
+
     `approvals_ns` and `commands_ns` are the times of the last minute's approvals and of all commands.
     `cooling_ns` is until when a strategy opens nothing after a stop.
     """
@@ -96,6 +99,14 @@ class Conditions(State):
         heard_ns: int = 0
         proved_ns: int = 0
         unproved: bool = False
+
+    class Account(State):
+        """What is known of one of several accounts: see the fields of these names; nested like `Heard`."""
+
+        unreconciled: str = UNREAD
+        skew_ns: int = 0
+        unknown: dict[str, None] = msgspec.field(default_factory=dict)
+        commands_ns: list[int] = msgspec.field(default_factory=list)
 
     halted: str = ""
     stop_ns: int = 0
@@ -122,6 +133,19 @@ class Conditions(State):
     stopped: dict[str, None] = msgspec.field(default_factory=dict)
     disarmed: str = ""
     venues: dict[str, Conditions.Heard] = msgspec.field(default_factory=dict)
+    accounts: dict[str, Conditions.Account] = msgspec.field(default_factory=dict)
+
+    def account(self, venue: str) -> Conditions | Conditions.Account:
+        """Return what is known of the account at a venue, if it is one of several; else of the only one."""
+        return self.accounts.get(venue, self)
+
+    def begin_accounts(self, names: tuple[str, ...]) -> None:
+        """Begin a session with these accounts, which are not read yet; () has one account without a name."""
+        known = self.accounts
+        self.accounts = {name: known.get(name, Conditions.Account()) for name in names}
+        self.unreconciled = UNREAD
+        for one in self.accounts.values():
+            one.unreconciled = UNREAD
 
 
 def note(
@@ -166,22 +190,26 @@ def note(
         else:
             conditions.doubted[event.instrument] = None
     elif isinstance(event, GatewayDown):
-        conditions.unreconciled = f"the account's stream is lost: {event.reason}"
+        account = conditions.account(event.venue)
+        account.unreconciled = f"the account's stream is lost: {event.reason}"
     elif isinstance(event, AccountRead):
+        account = conditions.account(event.venue)
         # An answer that lay in a socket during the jump is older than the jump.
-        if event.venue_ns - conditions.skew_ns >= conditions.jumped_ns - SKEW_NS_MAX:
-            conditions.unreconciled = ""
+        if event.venue_ns - account.skew_ns >= conditions.jumped_ns - SKEW_NS_MAX:
+            account.unreconciled = ""
     elif isinstance(event, ClockChecked):
-        conditions.skew_ns = event.offset_ns
+        conditions.account(event.venue).skew_ns = event.offset_ns
     elif isinstance(event, ClockJumped):
         if event.ahead:
             conditions.jumped_ns = event.to_ns
-            if event.cause == "stepped":  # our clock moved against the venue's; it is measured again later
-                conditions.skew_ns -= event.to_ns - event.from_ns
+            accounts: list[Conditions | Conditions.Account] = [conditions, *conditions.accounts.values()]
+            for account in accounts:
+                if event.cause == "stepped":  # our clock moved against the venue's; measured again later
+                    account.skew_ns -= event.to_ns - event.from_ns
+                account.unreconciled = account.unreconciled or UNREAD_SINCE
             conditions.unproved = True
             for one in conditions.venues.values():
                 one.unproved = True
-            conditions.unreconciled = conditions.unreconciled or UNREAD_SINCE
             conditions.doubted |= dict.fromkeys(markets)
     elif isinstance(event, FeedLagging):
         conditions.late.pop(event.feed, None)
@@ -202,7 +230,8 @@ def _note_one(conditions: Conditions, one: Conditions.Heard, event: FeedHeard | 
         return
     one.heard_ns = max(one.heard_ns, event.heard_ns)
     one.proved_ns = event.proved_ns
-    if (event.proved_ns - conditions.skew_ns if event.proved_ns else event.heard_ns) >= conditions.jumped_ns:
+    skew_ns = conditions.account(event.feed).skew_ns
+    if (event.proved_ns - skew_ns if event.proved_ns else event.heard_ns) >= conditions.jumped_ns:
         one.unproved = False
 
 
@@ -257,7 +286,7 @@ def _age_ms(conditions: Conditions, venue: str, prices: Prices, at_ns: int) -> i
     age_ns = silent_ns + lag_ns
     if heard.proved_ns:
         # What was sent again after a reconnect bears the time of the last change; it is as new as the proof.
-        proof_ns = max(0, at_ns - (heard.proved_ns - conditions.skew_ns))
+        proof_ns = max(0, at_ns - (heard.proved_ns - conditions.account(venue).skew_ns))
         late = any(not _is_another(conditions, feed, venue) for feed in conditions.late)
         age_ns = max(age_ns, proof_ns) if late else min(age_ns, proof_ns)
     return round(age_ns / conditions.speed) // _MS + conditions.lag_ms

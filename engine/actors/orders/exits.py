@@ -9,6 +9,7 @@ while they are late. Called by the manager and its parts. State: the manager's `
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -237,11 +238,12 @@ class Exits:
                 owed.next_ns = at_ns
                 self.m.timer(at_ns + wait_ns(1, closing=True), f"exit {key}", emit)
 
-    def account_read(self, at_ns: int, emit: Emit) -> None:
-        """Try what is owed now that the account is known."""
+    def account_read(self, at_ns: int, markets: Collection[int], emit: Emit) -> None:
+        """Try what is owed in these markets now that their account is known."""
         for key, owed in tuple(self.m.owed.items()):
-            owed.next_ns = 0
-            self._work(at_ns, key, owed, emit)
+            if owed.instrument in markets:
+                owed.next_ns = 0
+                self._work(at_ns, key, owed, emit)
 
     def submitted(self, order: SubmitOrder, emit: Emit) -> None:
         """Note the client order id of an owed exit."""
@@ -270,7 +272,8 @@ class Exits:
         m = self.m
         if m.real and _not_reducing(order) and not m.netted(order.instrument):
             m.doubted[order.instrument] = None
-            emit(QueryAccount(report.recv_ns, f"the venue refused an exit: {report.reason}"))
+            venue = m.instruments[order.instrument].venue if m.gate.accounts else ""
+            emit(QueryAccount(report.recv_ns, f"the venue refused an exit: {report.reason}", venue))
 
     def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
         """Plan the next try of an owed exit whose order ended.

@@ -6,6 +6,7 @@ opening part has to pass every limit:
     limit                                     closing part                       opening part
     size                                      refused                            refused
     disarmed                                  refused, or waits                  refused
+    watched (of several venues, not armed)    refused                            refused
     nothing_to_close, exit_budget             refused, or waits (see `exits`)    -
     no_price                                  waits for the first price          refused
     stopping                                  refused, unless it is owed         refused
@@ -33,7 +34,7 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec.structs import replace
 
 from engine.actors.base import Emit, RoutesChanged
-from engine.actors.orders.conditions import SKEW_NS_MAX, UNKNOWN_MAX, UNREAD, fresh_until, not_fresh, note
+from engine.actors.orders.conditions import SKEW_NS_MAX, UNKNOWN_MAX, fresh_until, not_fresh, note
 from engine.actors.orders.halts import DISARMED, STOPPED, Halts
 from engine.actors.orders.limits import Limits, add_time
 from engine.actors.orders.losses import Losses
@@ -42,6 +43,7 @@ from engine.actors.orders.state import Live
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE
 from engine.events import (
+    AccountMarked,
     AccountRead,
     ActorFailed,
     ActorRestarted,
@@ -133,6 +135,8 @@ class Gates:
             return "size", "the size is 0 on the venue's grid"
         if m.gate.disarmed:
             return "disarmed", DISARMED
+        if m.gate.accounts and listed.venue not in m.gate.accounts:
+            return "watched", f"{listed.venue} is watched only: its account is not armed in this session"
         if not m.price(instrument).any and (terms.role == OPEN or terms.market):
             return "no_price", f"no price of {m.instruments.label(instrument)} is known yet"
         stopping = self.halts.stopping(at_ns, terms)
@@ -269,12 +273,18 @@ class Gates:
         """Return the state of the account or the halt that refuses openings now, or None."""
         m, gate = self.m, self.m.gate
         if m.real:
-            if gate.unreconciled:
-                return "unreconciled", gate.unreconciled
-            if abs(gate.skew_ns) > SKEW_NS_MAX:
-                return "clock", f"this machine's clock is {gate.skew_ns / SECOND_NS:+.3f} s off the venue's"
-            if len(gate.unknown) > UNKNOWN_MAX:
-                return "unknown_orders", f"the fate of {len(gate.unknown)} orders is not known"
+            account = gate.account(m.instruments[instrument].venue)
+            if account.unreconciled:
+                return "unreconciled", account.unreconciled
+            if gate.accounts and m.money.cash is None:
+                return "unreconciled", "the account of another venue has not been read yet"
+            if abs(account.skew_ns) > SKEW_NS_MAX:
+                return (
+                    "clock",
+                    f"this machine's clock is {account.skew_ns / SECOND_NS:+.3f} s off the venue's",
+                )
+            if len(account.unknown) > UNKNOWN_MAX:
+                return "unknown_orders", f"the fate of {len(account.unknown)} orders is not known"
         return self.halts.refusal(owner, instrument)
 
     # What changes the conditions.
@@ -298,14 +308,15 @@ class Gates:
 
     def note_command(self, at_ns: int, instrument: int) -> None:
         """Count a command to the venue, if it limits them."""
-        if self.m.instruments[instrument].rules.requests_per_minute:
-            add_time(self.m.gate.commands_ns, at_ns)
+        listed = self.m.instruments[instrument]
+        if listed.rules.requests_per_minute:
+            add_time(self.m.gate.account(listed.venue).commands_ns, at_ns)
 
     def begin(self, started: SessionStarted, emit: Emit) -> None:
         """Begin a session: its feeds and its account are not known yet."""
         gate = self.m.gate
         self.halts.begin()
-        gate.unreconciled = UNREAD
+        gate.begin_accounts(self.m.config.named_accounts if self.m.real else ())
         gate.feeds.clear()
         gate.late.clear()
         gate.venues.clear()
@@ -333,10 +344,11 @@ class Gates:
 
     def note_order(self, changed: OrderChanged) -> None:
         """Count the Unknown orders."""
+        unknown = self.m.gate.account(self.m.instruments[changed.instrument].venue).unknown
         if changed.state == "Unknown":
-            self.m.gate.unknown[changed.client_order_id] = None
+            unknown[changed.client_order_id] = None
         else:
-            self.m.gate.unknown.pop(changed.client_order_id, None)
+            unknown.pop(changed.client_order_id, None)
 
     def note_fill(self, fill: FillBooked, left: int, emit: Emit) -> None:
         """Halt for a fill beyond its order, and begin the cooldown after a stop."""
@@ -347,6 +359,10 @@ class Gates:
     def note_position(self, changed: PositionChanged) -> None:
         """Note the cost of a book, for margin."""
         self.margin.note_position(changed)
+
+    def note_marked(self, marked: AccountMarked, emit: Emit) -> None:
+        """Compare the money of one of several accounts with what its positions need."""
+        self.margin.note_account(marked, emit)
 
     def note_equity(self, marked: EquityMarked, emit: Emit) -> None:
         """Compare the equity with what positions need and with the loss limits."""

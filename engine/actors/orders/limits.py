@@ -165,8 +165,9 @@ class Limits:
         sent = _in_last_minute(gate.approvals_ns, at_ns)
         if most and sent >= most:
             return "max_orders_per_minute", f"{sent} orders in the last minute"
-        allowed = self.m.instruments[instrument].rules.requests_per_minute
-        commands = _in_last_minute(gate.commands_ns, at_ns)
+        listed = self.m.instruments[instrument]
+        allowed = listed.rules.requests_per_minute
+        commands = _in_last_minute(gate.account(listed.venue).commands_ns, at_ns)
         if allowed and commands >= allowed * 4 // 5:
             return "request_budget", f"{commands} requests in the last minute; the venue allows {allowed}"
         return None

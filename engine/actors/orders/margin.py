@@ -24,9 +24,16 @@ from engine.actors.base import Emit, State
 from engine.actors.orders.limits import Sides
 from engine.actors.orders.state import Live
 from engine.config import FEE_SCALE, MONEY_TEXT_SCALE
-from engine.events import EquityMarked, InstrumentListed, MarginCalled, OrderTerms, PositionChanged
-from engine.instruments import entry_of
-from engine.values import BUY, format_scaled, parse_scaled, power_of_ten, rescale, wide
+from engine.events import (
+    AccountMarked,
+    EquityMarked,
+    InstrumentListed,
+    MarginCalled,
+    OrderTerms,
+    PositionChanged,
+)
+from engine.instruments import entry_of, is_of
+from engine.values import BUY, InstrumentId, Size, format_scaled, parse_scaled, power_of_ten, rescale, wide
 
 if TYPE_CHECKING:
     from engine.actors.orders.actor import OrderManager
@@ -42,12 +49,27 @@ class Money(State):
 
     `cash` is the equity without what is unrealized, at `scale`; None before it is known. `costs` are those of
     the books, by market and owner, each with its scale. `called`: there is a margin call.
+
+    `accounts`: where a session has accounts at several venues, the money of each, in its own currency. What
+    an order opens is judged by that of its venue; `cash` is the sum, in the currency that all is valued in.
     """
+
+    class Account(State):
+        """The money of one of several accounts: see the fields of these names; nested as `Conditions` are."""
+
+        cash: int | None = None
+        scale: int = 0
+        called: bool = False
 
     cash: int | None = None
     scale: int = 0
     costs: dict[int, dict[str, tuple[int, int]]] = msgspec.field(default_factory=dict)
     called: bool = False
+    accounts: dict[str, Money.Account] = msgspec.field(default_factory=dict)
+
+    def account(self, venue: str) -> Money | Money.Account:
+        """Return the money of the account at a venue; of the only account, if it is not one of several."""
+        return self.accounts.get(venue, self)
 
 
 class Margin:
@@ -71,19 +93,29 @@ class Margin:
         """Note the account's money, and call for margin; on paper the simulated venue does."""
         money = self.m.money
         money.cash, money.scale = int(marked.equity) - int(marked.unrealized), marked.scale
+        if not money.accounts:
+            self._call(marked.at_ns, "", emit)
+
+    def note_account(self, marked: AccountMarked, emit: Emit) -> None:
+        """Note the money of one of several accounts, and call for margin."""
+        money = self.m.money.accounts.setdefault(marked.venue, Money.Account())
+        money.cash, money.scale = int(marked.equity) - int(marked.unrealized), marked.scale
+        self._call(marked.at_ns, marked.venue, emit)
+
+    def _call(self, at_ns: int, venue: str, emit: Emit) -> None:
         if not self._cross or not self.m.real:
             return
-        scale = self._scale()
-        required = sum(self._initial(instrument, scale) for instrument in self.m.books)
-        equity = self._free(scale)
+        money, scale = self.m.money.account(venue), self._scale()
+        required = sum(self._initial(instrument, scale) for instrument in self._books(venue))
+        equity = self._free(scale, venue)
         short = required > 0 and equity < required
         if short and not money.called:
-            emit(MarginCalled(marked.at_ns, scale, wide(equity), wide(required)))
+            emit(MarginCalled(at_ns, scale, wide(equity), wide(required), venue))
         money.called = short
 
     def equity(self, scale: int) -> int:
         """Return the equity at the prices known now, at `scale`."""
-        return self._cash_at(scale) + sum(
+        return self._cash_at(scale, "") + sum(
             self._unrealized(number, owner, held, scale)
             for number, books in self.m.books.items()
             for owner, held in books.items()
@@ -118,14 +150,15 @@ class Margin:
         if not listed.rules.on_margin and terms.side != BUY:
             name = self.m.instruments.label(instrument)
             return "short_spot", f"{name} is not held on margin: only what is held can be sold"
-        if self.m.money.cash is None and self.m.real:
+        venue = listed.venue if self.m.money.accounts else ""
+        if self.m.money.account(venue).cash is None and self.m.real:
             return None  # An account that was not read is refused as such, and its money comes with it.
         if not listed.rules.on_margin:
             price = self.m.gates.limits.own_price(instrument, terms)
         scale = self._scale()
         adds = (instrument, terms.side, terms.size, price)
-        free = self._free(scale)
-        needed = self._needed(scale, adds, without)
+        free = self._free(scale, venue)
+        needed = self._needed(scale, adds, without, venue)
         if listed.rules.on_margin:
             needed += self._fee(terms.size * price, listed, scale)
         if needed <= free:
@@ -138,23 +171,33 @@ class Margin:
 
     def _scale(self) -> int:
         m = self.m
-        scales = [m.money.scale, MONEY_TEXT_SCALE, *(one.money_scale for one in m.instruments.values())]
+        scales = [m.money.scale, MONEY_TEXT_SCALE, *(one.scale for one in m.money.accounts.values())]
+        scales += [*(one.money_scale for one in m.instruments.values())]
         scales += [scale for costs in m.money.costs.values() for _, scale in costs.values()]
         return max(scales) + FEE_SCALE
 
-    def _cash_at(self, scale: int) -> int:
-        money = self.m.money
+    def _books(self, venue: str) -> dict[InstrumentId, dict[str, Size]]:
+        """Return the books of the account at a venue; "" has all."""
+        if not venue:
+            return self.m.books
+        return {number: books for number, books in self.m.books.items() if self._is_of(venue, number)}
+
+    def _is_of(self, venue: str, number: int) -> bool:
+        return is_of(venue, self.m.instruments[number])
+
+    def _cash_at(self, scale: int, venue: str) -> int:
+        money = self.m.money.account(venue)
         if money.cash is None:
             return rescale(self._cash, MONEY_TEXT_SCALE, scale)
         return rescale(money.cash, money.scale, scale)
 
-    def _free(self, scale: int) -> int:
-        """Return the money that margins and purchases can use.
+    def _free(self, scale: int, venue: str) -> int:
+        """Return the money of an account that margins and purchases can use.
 
         Purchases in cash are spent. What cross positions have gained or lost counts.
         """
-        free = self._cash_at(scale)
-        for number, books in self.m.books.items():
+        free = self._cash_at(scale, venue)
+        for number, books in self._books(venue).items():
             on_margin = self.m.instruments[number].rules.on_margin
             for owner, held in books.items():
                 if not on_margin:
@@ -163,9 +206,10 @@ class Margin:
                     free += self._unrealized(number, owner, held, scale)
         return free
 
-    def _needed(self, scale: int, adds: _Adds, without: Live | None) -> int:
-        """Return what all markets need, with an order that is not live yet."""
-        return sum(self._need(number, adds, without, scale) for number in self._markets(adds))
+    def _needed(self, scale: int, adds: _Adds, without: Live | None, venue: str) -> int:
+        """Return what all markets of an account need, with an order that is not live yet."""
+        markets = [number for number in self._markets(adds) if self._is_of(venue, number)]
+        return sum(self._need(number, adds, without, scale) for number in markets)
 
     def _need(self, number: int, adds: _Adds, without: Live | None, scale: int) -> int:
         listed = self.m.instruments[number]

@@ -245,7 +245,7 @@ class Placement:
             stop.late = ""
         elif stop.placing or any(not _accepted(order) for _, order in active):
             return  # Its answer leads back here.
-        elif not m.reconciled or stop.instrument in m.doubted or self.through(at_ns, stop):
+        elif not m.known(stop.instrument) or stop.instrument in m.doubted or self.through(at_ns, stop):
             return
         elif at_ns < (due_ns := max(stop.next_ns, stop.placed_ns + AGAIN_NS if active else 0)):
             m.timer(due_ns, f"protection {stop.instrument} {stop.handle}", emit)

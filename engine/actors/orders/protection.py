@@ -9,6 +9,7 @@ the manager, which is its only caller.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from engine.actors.base import Emit
@@ -63,6 +64,7 @@ class Protection:
         before a fresh price."""
         m = self.m
         m.reconciled = not m.real
+        m.unread = dict.fromkeys(m.config.named_accounts if m.real else ())
         m.parking = False
         m.priced.clear()
         self.stops.begin()
@@ -70,16 +72,19 @@ class Protection:
             for trail in trails.values():
                 trail.placing = False
 
-    def account_read(self, at_ns: int, emit: Emit) -> None:
-        """Place again, or close, what ended while the engine was down."""
+    def account_read(self, at_ns: int, venue: str, markets: Collection[int], emit: Emit) -> None:
+        """Place again, or close, what ended in these markets while the engine was down."""
         m = self.m
-        first, m.reconciled = not m.reconciled, True
+        first = not m.reconciled and (venue in m.unread or not m.unread)
+        m.unread.pop(venue, None)
+        m.reconciled = not m.unread
         if first:
-            self.stops.after_downtime(at_ns, emit)
-            for instrument in m.stops:
+            self.stops.after_downtime(at_ns, markets, emit)
+            for instrument in [number for number in m.stops if number in markets]:
                 self.stops.await_price(at_ns, instrument, emit)
         for instrument in self._markets():
-            self.plan(at_ns, instrument, emit)
+            if instrument in markets:
+                self.plan(at_ns, instrument, emit)
 
     def park(self, at_ns: int, emit: Emit) -> None:
         """On an orderly stop, hand what the engine watches to the venue, or drop it."""

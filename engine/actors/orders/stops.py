@@ -9,6 +9,7 @@ long as its book has something to protect or an opening works that will. Called 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from engine.actors.base import Emit, RoutesChanged
@@ -211,7 +212,7 @@ class Stops:
     def hits(self, at_ns: int, instrument: int) -> list[tuple[int, int, Stop]]:
         """Return the stops in the engine that the price has reached: (minus the distance, number, stop)."""
         found: list[tuple[int, int, Stop]] = []
-        if not self.m.reconciled or instrument in self.m.candles or instrument not in self.m.priced:
+        if not self.m.known(instrument) or instrument in self.m.candles or instrument not in self.m.priced:
             return found
         for stop in self.m.stops.get(instrument, {}).values():
             if stop.engine > 0 and at_ns >= stop.fire_ns:
@@ -293,7 +294,7 @@ class Stops:
             # The message that it fired may be lost; an end beyond its trigger is no person's cancel.
             stop.late = order.why or "the order of its stop ended"
             self._unfilled(at_ns, stop, order.left, emit)
-        elif not self.m.reconciled:
+        elif not self.m.known(stop.instrument):
             # The first reading of the account decides what follows.
             stop.late = "the order of its stop ended while the engine was down"
         elif order.why.strip().lower() in _BY_A_PERSON:
@@ -317,7 +318,7 @@ class Stops:
 
     def _unfilled(self, at_ns: int, stop: Stop, left: int, emit: Emit) -> None:
         """Follow an order that fired at the venue and ended without closing all."""
-        if not self.m.reconciled:
+        if not self.m.known(stop.instrument):
             stop.missed += left
         elif stop.limit:
             stop.size -= left
@@ -326,11 +327,11 @@ class Stops:
         else:
             self._arm_again(at_ns, stop, emit)
 
-    def after_downtime(self, at_ns: int, emit: Emit) -> None:
-        """Close what orders left that fired at the venue while the engine was down."""
+    def after_downtime(self, at_ns: int, markets: Collection[int], emit: Emit) -> None:
+        """Close what orders left in these markets that fired at the venue while the engine was down."""
         for stops in tuple(self.m.stops.values()):
             for stop in tuple(stops.values()):
-                if stop.missed:
+                if stop.missed and stop.instrument in markets:
                     left, stop.missed = stop.missed, 0
                     self._unfilled(at_ns, stop, left, emit)
 

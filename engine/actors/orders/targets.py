@@ -8,6 +8,7 @@ caps what may be opened again. Called by the manager. State: the manager's `aims
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -347,10 +348,10 @@ class Targets:
                     if not self.m.real:
                         self.m.timer(target.next_ns, f"target {number} {name}", emit)
 
-    def retry(self, at_ns: int, emit: Emit) -> None:
-        """Try all targets now: the account has been read, or an operator resumed."""
+    def retry(self, at_ns: int, emit: Emit, markets: Collection[int] | None = None) -> None:
+        """Try the targets now, all or those of markets: the account was read, or an operator resumed."""
         for number, targets in self.m.aims.items():
-            for name, target in targets.items():
+            for name, target in targets.items() if markets is None or number in markets else ():
                 target.next_ns = 0
                 self.work(at_ns, name, number, target, emit)
 

@@ -105,7 +105,7 @@ class Trails:
         self, owner: str, instrument: int, trail: Trail, at_ns: int, price: int, emit: Emit
     ) -> list[tuple[int, int, str]]:
         """Arm or move a trail by a price, or return it as hit."""
-        if trail.state == "firing" or not trail.held or not self.m.reconciled:
+        if trail.state == "firing" or not trail.held or not self.m.known(instrument):
             return []
         if not trail.best:
             self._arm(at_ns, owner, instrument, trail, price, emit)
