@@ -1,4 +1,4 @@
-"""Tapes: the instruments, trades and quotes that the sandbox plays, in order of time.
+"""Tapes: the instruments, trades, quotes and liquidations that the sandbox plays, in order of time.
 
 `synthetic_tape` makes one from the synthetic market, `journal_tape` from a recorded day. Promises: events are
 read one at a time, so memory does not grow with the length of a tape; times never decrease; every trade has a
@@ -25,7 +25,7 @@ import msgspec
 from adapters.exchange.grid import above, below
 from adapters.exchange.market import INSTRUMENTS_DEFAULT, Lists, SyntheticMarket
 from engine.errors import UsageError
-from engine.events import Event, InstrumentListed, Quote, Trade
+from engine.events import Event, InstrumentListed, LiquidationRead, Quote, Trade
 from engine.events.codec import decode_inputs
 from engine.instruments import continued
 from engine.journal import read_frames
@@ -36,7 +36,7 @@ __all__ = ["SYNTHETIC_START_NS", "Play", "Tape", "day_tape", "journal_tape", "sy
 SYNTHETIC_START_NS: Final = 1_733_356_800_000_000_000
 """Start of the synthetic tape with `clock="tape"`: 2024-12-05T00:00:00Z."""
 
-Play = Iterator[Trade | Quote]
+Play = Iterator[Trade | Quote | LiquidationRead]
 
 Blobs = Callable[[], Iterable[bytes]]
 """Returns the input blobs of a recorded day in order. Called once for the instruments and once per play."""
@@ -141,7 +141,7 @@ class _DayPlay:
                 if getattr(event, "instrument", None) in self._instruments:
                     yield from self._played(event)
 
-    def _played(self, event: Event) -> Iterator[Trade | Quote]:
+    def _played(self, event: Event) -> Play:
         if isinstance(event, Trade):
             trade = self._trade(event)
             yield trade
@@ -159,6 +159,17 @@ class _DayPlay:
                 bid_size=event.bid_size * size,
                 ask=event.ask * price,
                 ask_size=event.ask_size * size,
+            )
+        elif isinstance(event, LiquidationRead):
+            price, size = self._factors[event.instrument]
+            venue_ns = self._time(event.venue_ns)
+            yield msgspec.structs.replace(
+                event,
+                recv_ns=venue_ns,
+                venue_ns=venue_ns,
+                price=event.price * price,
+                size=event.size * size,
+                trade_id=self._trade_id(event.trade_id) if event.trade_id else "",
             )
         elif isinstance(event, InstrumentListed):
             finest = self._instruments[event.instrument]

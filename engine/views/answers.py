@@ -17,13 +17,17 @@ from engine.views.market_shapes import (
     BarRow,
     BookLevel,
     BookMessage,
+    ContextPoint,
     FootprintRow,
+    ForcedRow,
     InstrumentRow,
     LargeTradeRow,
     LiquidationRow,
+    LiquidationWindow,
     PriceRow,
     ProfileRow,
     SampleRow,
+    SettledRate,
     SpanRow,
     TradeRow,
 )
@@ -53,6 +57,7 @@ __all__ = [
     "Answer",
     "Bars",
     "Book",
+    "Contexts",
     "EquityCurve",
     "EventRows",
     "Fills",
@@ -60,6 +65,7 @@ __all__ = [
     "Gaps",
     "Health",
     "InstrumentRows",
+    "Liquidations",
     "Marks",
     "Orders",
     "Positions",
@@ -202,7 +208,10 @@ class Signals(Answer, kw_only=True):
 
 
 class Flow(Answer, kw_only=True):
-    """Order flow of one instrument, each list oldest first; empty where `[flow]` does not ask for it."""
+    """Order flow of one instrument, each list oldest first; empty where `[flow]` does not ask for it.
+
+    `liquidations` are those of the own account; those of others have an answer of their own.
+    """
 
     instrument: str
     interval: str
@@ -211,6 +220,28 @@ class Flow(Answer, kw_only=True):
     large: list[LargeTradeRow]
     samples: list[SampleRow]
     liquidations: list[LiquidationRow]
+
+
+class Liquidations(Answer, kw_only=True):
+    """What was closed by force in one instrument, of others, each list oldest first.
+
+    `intervals` are those of which there are windows: `[flow] liquidations` asks for them. `windows` are those
+    of `interval`, the shortest if none was given: a heat map by price and time.
+    """
+
+    instrument: str
+    interval: str
+    intervals: list[str]
+    windows: list[LiquidationWindow]
+    liquidations: list[ForcedRow]
+
+
+class Contexts(Answer, kw_only=True):
+    """Open interest and funding of one instrument over time, oldest first. `rates` are the settled ones."""
+
+    instrument: str
+    points: list[ContextPoint]
+    rates: list[SettledRate]
 
 
 class Health(Answer, kw_only=True):
@@ -286,6 +317,8 @@ ANSWERS: Final[dict[str, type[Answer]]] = {
     "strategies": Strategies,
     "signals": Signals,
     "flow": Flow,
+    "liquidations": Liquidations,
+    "contexts": Contexts,
     "health": Health,
     "gaps": Gaps,
     "why": Why,

@@ -1,4 +1,7 @@
-"""Rows of markets: prices, bars, books, trades, order flow. Units: see `shapes.py`. Called by `View`."""
+"""Rows of markets: prices, bars, books, trades, order flow, contexts. Units: see `shapes.py`.
+
+Called by `View`.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ from engine.values import Amount, format_scaled, interval_name, side_name
 from engine.views.market_shapes import (
     BarRow,
     BookLevel,
+    ContextPoint,
     FootprintLevel,
     FootprintRow,
+    ForcedLevel,
+    ForcedRow,
     InstrumentRow,
     LargeTradeRow,
+    LiquidationWindow,
     PriceRow,
     ProfileLevel,
     ProfileRow,
     SampleRow,
+    SettledRate,
     TradeRow,
 )
 from engine.views.markets import Kept, Market
@@ -27,13 +35,17 @@ from engine.views.units import finite, ms, price_text, size_text
 __all__ = [
     "bar_row",
     "book_levels",
+    "context_point",
     "footprint_row",
+    "forced_row",
+    "forced_window",
     "forming_row",
     "instrument_row",
     "large_row",
     "price_row",
     "profile_row",
     "sample_row",
+    "settled_rate",
     "trade_row",
 ]
 
@@ -252,6 +264,50 @@ def sample_row(listed: InstrumentListed, kept: Kept) -> SampleRow:
         finite(event.depth_imbalance),
         seq,
     )
+
+
+def forced_row(listed: InstrumentListed, kept: Kept) -> ForcedRow:
+    """Return a liquidation of others."""
+    seq, read = kept
+    price, size = format_scaled(read.price, listed.price_scale), size_text(listed, read.size)
+    return ForcedRow(seq, ms(read.venue_ns), price, size, side_name(read.side), read.sampled)
+
+
+def forced_window(listed: InstrumentListed, kept: Kept) -> LiquidationWindow:
+    """Return a window of the heat map of liquidations."""
+    seq, event = kept
+    return LiquidationWindow(
+        ms(event.start_ns),
+        ms(window_end(event.interval_ns, event.start_ns)),
+        format_scaled(event.level, listed.price_scale),
+        [
+            ForcedLevel(
+                format_scaled(price, listed.price_scale), size_text(listed, longs), size_text(listed, shorts)
+            )
+            for price, longs, shorts in event.levels
+        ],
+        size_text(listed, event.longs),
+        size_text(listed, event.shorts),
+        event.count,
+        event.sampled,
+        event.revision,
+        seq,
+    )
+
+
+def context_point(kept: Kept) -> ContextPoint:
+    """Return a context as a point of a series."""
+    seq, context = kept
+    interest, funding = context.open_interest, context.funding
+    return ContextPoint(
+        ms(context.recv_ns), _text(interest, context.scale), _ratio(funding, context.scale), seq
+    )
+
+
+def settled_rate(kept: Kept) -> SettledRate:
+    """Return a settled funding rate as a point of a series."""
+    seq, read = kept
+    return SettledRate(ms(read.venue_ns), int(read.rate) / 10**read.scale, seq)
 
 
 def _intervals(series: dict[int, Any]) -> list[str]:

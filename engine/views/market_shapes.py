@@ -1,4 +1,4 @@
-"""The rows of prices, bars, books, trades and order flow. Units: see `shapes.py`."""
+"""The rows of prices, bars, books, trades, order flow and liquidations. Units: see `shapes.py`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ __all__ = [
     "BarRow",
     "BookLevel",
     "BookMessage",
+    "ContextPoint",
     "FootprintLevel",
     "FootprintRow",
+    "ForcedLevel",
+    "ForcedRow",
     "InstrumentRow",
     "LargeTradeRow",
     "LiquidationRow",
+    "LiquidationWindow",
     "PriceRow",
     "ProfileLevel",
     "ProfileRow",
     "SampleRow",
+    "SettledRate",
     "SpanRow",
     "TradeRow",
 ]
@@ -188,8 +193,7 @@ class LargeTradeRow(msgspec.Struct):
 
 
 class LiquidationRow(msgspec.Struct):
-    """A liquidation that the journal holds: of the own account, since no venue so far reports those of
-    others."""
+    """A liquidation of the own account."""
 
     seq: int
     at_ms: int
@@ -198,6 +202,60 @@ class LiquidationRow(msgspec.Struct):
     size: str
     side: str
     why: str
+
+
+class ForcedRow(msgspec.Struct):
+    """Somebody's position that was closed by force, as the venue shows it. "sell" closed a long.
+
+    `sampled`: the venue shows only some.
+    """
+
+    seq: int
+    at_ms: int
+    price: str
+    size: str
+    side: str
+    sampled: bool
+
+
+class ForcedLevel(msgspec.Struct, array_like=True):
+    """One price level: [lowest price, longs closed, shorts closed]."""
+
+    price: str
+    longs: str
+    shorts: str
+
+
+class LiquidationWindow(msgspec.Struct):
+    """What was closed by force at each level of a window, in its newest revision."""
+
+    start_ms: int
+    end_ms: int
+    level: str
+    levels: list[ForcedLevel]
+    longs: str
+    shorts: str
+    count: int
+    sampled: bool
+    revision: int
+    seq: int
+
+
+class ContextPoint(msgspec.Struct, array_like=True):
+    """The newest context of a minute: [time, open interest in base units, funding for one hour, seq]."""
+
+    at_ms: int
+    open_interest: str | None
+    funding: float | None
+    seq: int
+
+
+class SettledRate(msgspec.Struct, array_like=True):
+    """A settled funding rate: [time, rate as a fraction, seq]."""
+
+    at_ms: int
+    rate: float
+    seq: int
 
 
 class SampleRow(msgspec.Struct):

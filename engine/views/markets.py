@@ -1,4 +1,4 @@
-"""What is known of each market: its newest prices, its latest trades, books, bars and order flow.
+"""What is known of each market: its newest prices, its latest trades, books, bars, contexts and order flow.
 
 Owns the rings that bound what a view remembers of market data. A trade costs two appends; everything else is
 computed when it is asked for (`market_rows.py`). When an instrument is listed with finer scales, what is
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from engine.actors.rescaling import Change, rescaled
-from engine.clock import window_end, window_start
+from engine.clock import SECOND_NS, window_end, window_start
 from engine.events import (
     ActivityBarClosed,
     BarClosed,
@@ -24,8 +24,11 @@ from engine.events import (
     ContextRead,
     Event,
     FootprintClosed,
+    FundingRead,
     InstrumentListed,
     LargePrintSeen,
+    LiquidationLevelsClosed,
+    LiquidationRead,
     ProfileClosed,
     Quote,
     Trade,
@@ -33,7 +36,17 @@ from engine.events import (
 from engine.instruments import Instruments
 from engine.values import parse_interval
 
-__all__ = ["ACTIVITY_MAX", "BARS_MAX", "FLOW_MAX", "TRADES_MAX", "Forming", "Kept", "Market", "Markets"]
+__all__ = [
+    "ACTIVITY_MAX",
+    "BARS_MAX",
+    "CONTEXTS_MAX",
+    "FLOW_MAX",
+    "TRADES_MAX",
+    "Forming",
+    "Kept",
+    "Market",
+    "Markets",
+]
 
 Kept = tuple[int, Any]
 """(seq, event) of a record that is remembered."""
@@ -55,7 +68,15 @@ ACTIVITY_MAX: Final = 500
 """Activity bars of one market and kind."""
 
 FLOW_MAX: Final = 300
-"""Windows of one series of order flow, and large trades of a market."""
+"""Windows of one series of order flow; large trades, liquidations and settled rates of a market."""
+
+CONTEXTS_MAX: Final = 100_000
+"""Upper bound on the contexts remembered, of all markets together; each has an equal part."""
+
+CONTEXTS_EACH: Final = (60, 2_000)
+"""Fewest and most contexts of one market. Of each minute the newest is remembered."""
+
+_MINUTE_NS: Final = 60 * SECOND_NS
 
 _FOLD: Final = 2_048
 """Trades of the bar that forms before they are summed up."""
@@ -106,8 +127,9 @@ class Market:
     """One market. Rings hold (seq, event), oldest first.
 
     `bars` are by interval and start, each in its newest revision, `activity` bars by kind. `since` are the
-    trades that `forming` does not have yet. `shortest` is the interval that trades build, 0 before the first
-    bar.
+    trades that `forming` does not have yet. `heat` are windows of liquidations, `forced` the liquidations of
+    others, `contexts` the newest of each minute, `rates` settled funding rates. `shortest` is the interval
+    that trades build, 0 before the first bar.
     """
 
     def __init__(self, listed: InstrumentListed, trades: int) -> None:
@@ -128,6 +150,10 @@ class Market:
         self.profiles: dict[int, dict[int, Kept]] = {}
         self.samples: dict[int, dict[int, Kept]] = {}
         self.large: deque[Kept] = deque(maxlen=FLOW_MAX)
+        self.heat: dict[int, dict[int, Kept]] = {}
+        self.forced: deque[Kept] = deque(maxlen=FLOW_MAX)
+        self.contexts: dict[int, Kept] = {}
+        self.rates: deque[Kept] = deque(maxlen=FLOW_MAX)
 
     def build(self, intervals: Sequence[int]) -> None:
         """Note which bars are built, the shortest first."""
@@ -198,10 +224,12 @@ class Market:
             return
         if self.forming is not None:
             self.forming.move(change)
-        self.book, self.footprints, self.profiles = None, {}, {}  # their levels are not scaled one by one
+        # Their levels are not scaled one by one.
+        self.book, self.footprints, self.profiles, self.heat = None, {}, {}, {}
         ring, series = deque[tuple[int, Event]], dict[int, dict[int, tuple[int, Event]]]
         self.trades = rescaled(self.trades, ring, change, inside=True)
         self.large = rescaled(self.large, ring, change, inside=True)
+        self.forced = rescaled(self.forced, ring, change, inside=True)
         self.since = rescaled(self.since, list[tuple[int, Event]], change, inside=True)
         self.bars = rescaled(self.bars, series, change, inside=True)
         self.activity = rescaled(self.activity, dict[str, ring], change, inside=True)  # type: ignore[valid-type]
@@ -215,8 +243,8 @@ class Market:
     @property
     def weight(self) -> int:
         """How many trades, bars and windows are remembered."""
-        series = (self.bars, self.footprints, self.profiles, self.samples)
-        count = len(self.trades) + sum(map(len, self.activity.values()))
+        series = (self.bars, self.footprints, self.profiles, self.samples, self.heat)
+        count = len(self.trades) + len(self.contexts) + sum(map(len, self.activity.values()))
         return count + sum(len(one) for kind in series for one in kind.values())
 
     def copy(self) -> Market:
@@ -224,9 +252,11 @@ class Market:
         twin = object.__new__(Market)
         vars(twin).update(vars(self))
         twin.trades, twin.large, twin.since = self.trades.copy(), self.large.copy(), self.since.copy()
+        twin.forced, twin.rates = self.forced.copy(), self.rates.copy()
+        twin.contexts = self.contexts.copy()
         twin.activity = {kind: ring.copy() for kind, ring in self.activity.items()}
         twin.forming = None if self.forming is None else self.forming.copy()
-        for name in ("bars", "footprints", "profiles", "samples"):
+        for name in ("bars", "footprints", "profiles", "samples", "heat"):
             setattr(twin, name, {key: one.copy() for key, one in getattr(self, name).items()})
         return twin
 
@@ -251,6 +281,9 @@ class Markets:
             ProfileClosed: self._profile,
             BookSampled: self._sample,
             LargePrintSeen: self._large,
+            LiquidationLevelsClosed: self._heat,
+            LiquidationRead: self._forced,
+            FundingRead: self._rate,
         }
 
     def build(self, intervals: Iterable[str]) -> None:
@@ -310,7 +343,27 @@ class Markets:
     def _context(self, seq: int, context: ContextRead) -> None:
         market = self.by_number.get(context.instrument)
         if market is not None:
-            market.context = seq, context
+            market.context = kept = (seq, context)
+            if context.open_interest is None and context.funding is None:
+                return
+            minute, contexts = context.recv_ns // _MINUTE_NS, market.contexts
+            contexts[minute] = kept
+            least, most = CONTEXTS_EACH
+            while len(contexts) > least and len(contexts) > min(most, CONTEXTS_MAX // len(self.by_number)):
+                del contexts[next(iter(contexts))]
+
+    def _rate(self, seq: int, read: FundingRead) -> None:
+        market = self.by_number.get(read.instrument)
+        if market is not None and not read.per_unit:
+            market.rates.append((seq, read))
+
+    def _forced(self, seq: int, read: LiquidationRead) -> None:
+        market = self.by_number.get(read.instrument)
+        if market is not None:
+            market.forced.append((seq, read))
+
+    def _heat(self, seq: int, event: LiquidationLevelsClosed) -> None:
+        self._window("heat", seq, event)
 
     def _bar(self, seq: int, bar: BarClosed) -> None:
         market = self.by_number.get(bar.instrument)
@@ -375,7 +428,12 @@ class Markets:
         if market is not None:
             market.large.append((seq, event))
 
-    def _window(self, name: str, seq: int, event: FootprintClosed | ProfileClosed | BookSampled) -> None:
+    def _window(
+        self,
+        name: str,
+        seq: int,
+        event: FootprintClosed | ProfileClosed | BookSampled | LiquidationLevelsClosed,
+    ) -> None:
         market = self.by_number.get(event.instrument)
         if market is not None:
             series = getattr(market, name).setdefault(event.interval_ns, {})

@@ -28,6 +28,8 @@ PARAMETERS: Final[dict[str, dict[str, type]]] = {
     "strategies": {},
     "signals": {},
     "flow": {"instrument": str, "interval": str, "limit": int},
+    "liquidations": {"instrument": str, "interval": str, "limit": int},
+    "contexts": {"instrument": str, "limit": int},
     "health": {},
     "gaps": {"limit": int},
     "why": {"seq": int},
@@ -41,6 +43,8 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "book": ("instrument",),
     "trades": ("instrument",),
     "flow": ("instrument",),
+    "liquidations": ("instrument",),
+    "contexts": ("instrument",),
     "why": ("seq",),
 }
 

@@ -24,6 +24,7 @@ from engine.views.account import fill_row
 from engine.views.answers import (
     Bars,
     Book,
+    Contexts,
     EquityCurve,
     EventRows,
     Fills,
@@ -31,6 +32,7 @@ from engine.views.answers import (
     Gaps,
     Health,
     InstrumentRows,
+    Liquidations,
     Marks,
     Orders,
     Positions,
@@ -283,6 +285,33 @@ class View(Projection):
                 for seq, fill in self.account.fills
                 if fill.instrument == listed.instrument and fill.cause in ("liquidation", "adl")
             ][-limit:],
+        )
+
+    def liquidations(self, instrument: str, interval: str = "", *, limit: int = 300) -> Liquidations:
+        """Return what was closed by force in an instrument, of others. Raises UsageError."""
+        market = self.market(instrument)
+        limited(limit)
+        span = parse_interval(interval) if interval else min(market.heat, default=0)
+        listed = market.listed
+        windows = sorted(market.heat.get(span, {}).items())[-limit:]
+        return Liquidations(
+            **self._head,
+            instrument=self.label(listed.instrument),
+            interval=interval_name(span) if span else "",
+            intervals=[interval_name(one) for one in sorted(market.heat)],
+            windows=[market_rows.forced_window(listed, kept) for _, kept in windows],
+            liquidations=[market_rows.forced_row(listed, kept) for kept in list(market.forced)[-limit:]],
+        )
+
+    def contexts(self, instrument: str, *, limit: int = 2_000) -> Contexts:
+        """Return open interest and funding of an instrument over time. Raises UsageError."""
+        market = self.market(instrument)
+        limited(limit)
+        return Contexts(
+            **self._head,
+            instrument=self.label(market.listed.instrument),
+            points=[market_rows.context_point(kept) for kept in list(market.contexts.values())[-limit:]],
+            rates=[market_rows.settled_rate(kept) for kept in list(market.rates)[-limit:]],
         )
 
     def _liquidation(self, seq: int, fill: FillBooked, market: Market) -> LiquidationRow:

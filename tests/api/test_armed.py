@@ -58,7 +58,7 @@ def _everything(client: httpx.Client) -> bytes:
     queries = {
         "bars": "?instrument=BTC&interval=5s",
         "events": "?limit=2000&fields=true",
-        **dict.fromkeys(("book", "trades", "flow"), "?instrument=BTC"),
+        **dict.fromkeys(("book", "trades", "flow", "liquidations", "contexts"), "?instrument=BTC"),
     }
     for name in ANSWERS:
         target = f"{name}/3" if name == "why" else name + queries.get(name, "")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.exchange.tape import Tape, day_tape, journal_tape
 from adapters.sandbox.market import synthetic_tape
 from engine.errors import UsageError
-from engine.events import ClockAdvanced, Event, InstrumentListed, Quote, Trade
+from engine.events import ClockAdvanced, Event, InstrumentListed, LiquidationRead, Quote, Trade
 from engine.events.codec import encode_inputs
 from engine.journal import Draft, Staging, day_start_ns
 from engine.values import BUY, NO_SIDE, SELL
@@ -28,11 +28,11 @@ def recorded(*frames: Sequence[Event]) -> Tape:
     return day_tape("a day", lambda: blobs)
 
 
-def played(*frames: Sequence[Event], shift_ns: int = 0) -> list[Trade | Quote]:
+def played(*frames: Sequence[Event], shift_ns: int = 0) -> list[Trade | Quote | LiquidationRead]:
     return list(recorded(*frames).play(shift_ns))
 
 
-def trades_of(events: Sequence[Trade | Quote]) -> list[Trade]:
+def trades_of(events: Sequence[Event]) -> list[Trade]:
     return [event for event in events if isinstance(event, Trade)]
 
 
@@ -125,6 +125,19 @@ def test_a_day_with_a_changed_grid_is_played_at_the_finest_scale() -> None:
     tape = recorded([BTC], [trade(0, 841430)], [finer], [trade(1, 8414305)])
     assert tape.instruments[0].price_scale == 2
     assert [t.price for t in trades_of(list(tape.play(0)))] == [8414300, 8414305]
+
+
+def test_liquidations_are_played_at_the_finest_scale_under_the_ids_of_their_trades() -> None:
+    number, at_ns = BTC.instrument, START_NS + 5
+    forced = LiquidationRead(at_ns + 3, at_ns, number, SELL, 841_430, 7, "x1", True)
+    late = LiquidationRead(at_ns + 3, at_ns - 2, number, BUY, 841_440, 2)
+    finer = InstrumentListed(START_NS, number, BTC.venue, BTC.name, BTC.price_scale + 1, BTC.size_scale)
+    sold = Trade(at_ns, at_ns, number, 841_430, 7, SELL, "x1")
+    trades = [event for event in played([BTC, sold, forced, late, finer]) if not isinstance(event, Quote)]
+    shown, first, second = trades
+    assert isinstance(shown, Trade)
+    assert first == LiquidationRead(at_ns, at_ns, number, SELL, 8_414_300, 7, shown.trade_id, True)
+    assert second == LiquidationRead(at_ns, at_ns, number, BUY, 8_414_400, 2)
 
 
 def test_the_synthetic_tape_can_be_shifted_in_time() -> None:

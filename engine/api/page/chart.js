@@ -1,5 +1,7 @@
 // Charts, drawn by TradingView's Lightweight Charts. Only here numbers become floating point: for pixels.
 
+import { HeatMap } from "./heat.js";
+
 const Charts = globalThis.LightweightCharts;
 const POINTS_MAX = 20_000;
 const BARS_SHOWN_MAX = 120;
@@ -80,6 +82,38 @@ export class EquityChart {
   }
 }
 
+// Two lines over time, one above the other: amounts, and rates that `percent(rate)` writes.
+export class SeriesChart {
+  constructor(host, percent) {
+    this.chart = Charts.createChart(host, options());
+    const shared = { lineWidth: 1, priceLineVisible: false };
+    this.amounts = this.chart.addSeries(Charts.LineSeries, { ...shared, title: "open interest", priceFormat: { type: "volume" } });
+    const rates = { ...shared, priceFormat: { type: "custom", formatter: percent, minMove: 1e-8 } };
+    this.rates = this.chart.addSeries(Charts.LineSeries, { ...rates, title: "funding", lineType: 1 }, 1);
+    this.settled = this.chart.addSeries(Charts.LineSeries, { ...rates, title: "settled", lineVisible: false, pointMarkersVisible: true }, 1);
+    charts.add(this);
+    this.paint();
+  }
+
+  paint() {
+    this.chart.applyOptions(options());
+    this.amounts.applyOptions({ color: color("accent") });
+    this.rates.applyOptions({ color: color("line1") });
+    this.settled.applyOptions({ color: color("line2") });
+  }
+
+  // Each a list of [at_ms, value].
+  set(amounts, rates, settled) {
+    for (const [line, points] of [[this.amounts, amounts], [this.rates, rates], [this.settled, settled]]) {
+      const bySecond = new Map(points.map(([at, value]) => [seconds(at), value]));
+      line.setData([...bySecond].sort((a, b) => a[0] - b[0]).map(([time, value]) => ({ time, value })));
+    }
+    const size = amounts.length + rates.length + settled.length;
+    if (!this.fitted && size) this.chart.timeScale().fitContent();
+    this.fitted = size > 0;
+  }
+}
+
 export class CandleChart {
   // `ranged(fromMs, toMs)` hears which span is visible; `older()` asks for bars before the first.
   constructor(host, { ranged, older }) {
@@ -90,6 +124,9 @@ export class CandleChart {
     });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.markers = Charts.createSeriesMarkers(this.candles, []);
+    this.heat = new HeatMap({ places: (from, to) => this.places(from, to), color });
+    this.candles.attachPrimitive(this.heat);
+    this.marked = [];
     this.bars = new Map();
     this.lines = new Map();
     this.signals = new Map();
@@ -110,6 +147,7 @@ export class CandleChart {
       borderVisible: false,
     });
     this.setBars([...this.bars.values()], true);
+    this.setMarkers(this.marked);
   }
 
   precision(decimals, step) {
@@ -136,6 +174,7 @@ export class CandleChart {
     const rows = [...this.bars.values()];
     this.candles.setData(rows.map((bar) => this.candle(bar)));
     this.volume.setData(rows.map((bar) => this.column(bar)));
+    this.times = null;
     const added = this.bars.size - before;
     if (range) this.chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
     else this.fitted = false;
@@ -158,6 +197,7 @@ export class CandleChart {
       this.setBars([...this.bars.values(), bar], true);
       return;
     }
+    if (!this.bars.has(bar.start_ms)) this.times = null;
     this.bars.set(bar.start_ms, bar);
     this.candles.update(this.candle(bar), earlier);
     this.volume.update(this.column(bar), earlier);
@@ -184,12 +224,38 @@ export class CandleChart {
     }
   }
 
+  // The start of the bar that a moment falls into, null before the first.
+  barOf(at) {
+    this.times ??= [...this.bars.keys()];
+    return this.times[indexAtMost(this.times, at)] ?? null;
+  }
+
+  // The x of the edges of a span of time, null outside of the bars.
+  places(from, to) {
+    const times = this.times ??= [...this.bars.keys()];
+    const first = indexAtMost(times, from);
+    const last = indexAtMost(times, to - 1);
+    if (last < 0) return null;
+    const scale = this.chart.timeScale();
+    const spacing = scale.options().barSpacing;
+    const edge = (index, at) => {
+      const start = times[index];
+      const x = scale.timeToCoordinate(seconds(start));
+      if (x === null) return null;
+      const next = times[index + 1] ?? start + (times.length > 1 ? times[1] - times[0] : to - from);
+      return x - spacing / 2 + spacing * Math.min(1, Math.max(0, (at - start) / (next - start)));
+    };
+    const left = edge(Math.max(first, 0), from);
+    const right = edge(last, to);
+    return left === null || right === null ? null : [left, right];
+  }
+
   // Markers: {at_ms, place: "above" | "below", shape, tone, text}. They stand at the bar they fall into.
   setMarkers(markers) {
-    const times = [...this.bars.keys()];
+    this.marked = markers;
     const placed = [];
     for (const marker of markers) {
-      const bar = lastAtMost(times, marker.at_ms);
+      const bar = this.barOf(marker.at_ms);
       if (bar === null) continue;
       placed.push({
         time: seconds(bar), position: marker.place === "above" ? "aboveBar" : "belowBar", shape: marker.shape,
@@ -236,7 +302,7 @@ export class CandleChart {
   }
 }
 
-function lastAtMost(sorted, value) {
+function indexAtMost(sorted, value) {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
@@ -244,5 +310,5 @@ function lastAtMost(sorted, value) {
     if (sorted[middle] <= value) low = middle + 1;
     else high = middle;
   }
-  return low ? sorted[low - 1] : null;
+  return low - 1;
 }

@@ -2,9 +2,11 @@
 
 import { get } from "./api.js";
 import { CandleChart } from "./chart.js";
+import { Contexts } from "./contexts.js";
 import { byId, element, setOptions, setText } from "./dom.js";
 import { showFlow, startFlow } from "./flow.js";
 import { clock, money, plain, tone } from "./format.js";
+import { Liquidations } from "./liquidations.js";
 import { keyOfOrder, onMessage, priceOf, state, touch, watch } from "./state.js";
 import { Table } from "./table.js";
 import { whyColumn } from "./why.js";
@@ -16,11 +18,15 @@ const MARKERS_MAX = 300;
 
 const shown = { instrument: "", interval: "", bars: null, signals: [], flow: null, more: false, loading: 0 };
 let chart = null;
+let contexts = null;
+let liquidations = null;
 
 export const shownInstrument = () => shown.instrument;
 
 export function startMarket(isVisible) {
   chart = new CandleChart(byId("market-chart"), { ranged: showRange, older: loadOlder });
+  contexts = new Contexts();
+  liquidations = new Liquidations(() => loadFlow());
   startFlow(() => showFlow(shown, range));
   byId("market-instrument").addEventListener("change", () => choose(byId("market-instrument").value));
   byId("market-interval").addEventListener("change", () => choose(shown.instrument, byId("market-interval").value));
@@ -35,7 +41,7 @@ export function startMarket(isVisible) {
   });
   watch(["gaps", "market"], () => gaps.update(state.gaps.filter((row) => !row.instrument || row.instrument === shown.instrument)));
   watch(["orders", "positions", "market"], drawLines);
-  watch(["fills", "gaps", "market"], drawMarkers);
+  watch(["fills", "gaps", "market", "liquidations"], drawMarkers);
   watch(["market-signals"], drawSignals);
   onMessage("bar", (message) => {
     learnInterval(message);
@@ -104,7 +110,7 @@ export async function choose(instrument, interval, again = false) {
     shown.signals = signals.series.filter((one) => !one.instrument || one.instrument === instrument);
     drawBook(book);
     touch("market", "market-signals");
-    await loadFlow();
+    await loadFlow(true);
   } catch (error) {
     if (current()) setText(byId("chart-note"), error.message);
   }
@@ -129,9 +135,14 @@ async function loadOlder() {
   }
 }
 
-async function loadFlow() {
+// `whole`: also what does not change, such as old points of series.
+async function loadFlow(whole = false) {
   const row = state.instruments.get(shown.instrument);
   if (!row) return;
+  const { instrument } = shown;
+  const current = () => instrument === shown.instrument;
+  loadForced(instrument, current);
+  contexts.load(instrument, whole, current);
   const interval = row.footprints.includes(shown.interval) ? shown.interval : row.footprints[0] ?? row.profiles[0] ?? "";
   try {
     shown.flow = await get("flow", { instrument: shown.instrument, interval });
@@ -140,6 +151,13 @@ async function loadFlow() {
   }
   showFlow(shown, range);
   touch("market-signals");
+}
+
+async function loadForced(instrument, current) {
+  await liquidations.load(instrument, current);
+  if (!current()) return;
+  chart.heat.set(liquidations.windows);
+  touch("liquidations");
 }
 
 const range = { from: 0, to: 0 };
@@ -177,6 +195,7 @@ function drawMarkers() {
       tone: buy ? "up" : "down", text: row.why === "liquidation" ? `liquidation ${plain(row.size)}` : plain(row.size),
     });
   }
+  markers.push(...liquidations.markers((at) => chart.barOf(at)));
   for (const span of shown.spans ?? []) {
     markers.push({ at_ms: span.from_ms, place: "above", shape: "square", tone: "gap", text: span.what });
   }
