@@ -61,6 +61,7 @@ from replay.delays import delayed
 from replay.joining import JoinedDays
 from replay.measuring import with_recorded
 from replay.ranges import WHOLE, Range
+from replay.rates import Rates
 from replay.seams import Windows, with_seams
 from replay.warmups import warmup_note
 
@@ -308,14 +309,16 @@ def run_backtest(
         windows=windows,
     )
     sequencer.run([started])
-    played = 0
+    played, rates = 0, Rates()
     batch: list[Event] | None = first
     while batch is not None:
         kinds = Counter(map(type, batch))
         report.trades += kinds[Trade]
         report.quotes += kinds[Quote]
         report.candles += kinds[Candle]
-        report.funding_rates += kinds[FundingRead]
+        if kinds[FundingRead]:
+            report.funding_rates += kinds[FundingRead]
+            rates.add(batch)
         report.last = max(report.last, engine_time(batch[-1]))
         played += len(batch)
         sequencer.run(batch)
@@ -351,6 +354,7 @@ def run_backtest(
         f"the funding of {market} is left out: the data has no rates"
         for market in venue.funding.without_rates()
     ]
+    report.notes += rates.notes(report.first, report.last, venue.markets, sequencer.instruments)
     report.notes += [_halt_note(halted, sequencer.instruments) for halted in tally.halts]
     return report
 

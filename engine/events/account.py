@@ -156,7 +156,8 @@ class ForeignOrderSeen(Event, frozen=True, tag="foreign-order"):
 
 
 class FundingPaid(Event, frozen=True, tag="funding-paid"):
-    """A funding payment. `amount` is in quote currency, negative if the account paid.
+    """A funding payment. `amount` is in quote currency, negative if the account paid. `rate` is a fraction,
+    or money for one unit if the venue's history has it so (`FundingRead.per_unit`).
 
     An input from a real venue, for the whole account. The simulated venue emits one for each book: `owner`.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
 from engine.actors import SimulatedVenue
 from engine.config import AccountConfig
 from engine.events import Event, FundingPaid, FundingRead
@@ -96,6 +98,15 @@ def test_every_hour_is_settled_once_and_none_with_an_old_rate() -> None:
     harness.send(fine(oracle=100, at=NOON + 5 * HOUR + 1), read(1, at=NOON + 5 * HOUR + 2))
     assert [one[4] for one in paid(harness.log)] == [1], "that hour has been settled"
     assert [one[4] for one in paid(harness.advance(NOON + 6 * HOUR))] == [6]
+
+
+def test_a_rate_that_is_money_for_one_unit_pays_that_for_each_unit() -> None:
+    """0.0000125 for each of 1.5 units, whatever the price; no price need be known."""
+    for size, amount in ((150, "-0.00001875"), (-150, "0.00001875")):
+        harness = holding(a=size)
+        harness.send(fine(mark=102, oracle=103, at=NOON + 1))
+        events = harness.send(msgspec.structs.replace(read(1), per_unit=True))
+        assert paid(events) == [("a", size, Fraction(amount), Fraction("0.0000125"), 1)]
 
 
 def test_a_rate_of_the_venues_history_counts_for_the_position_of_its_hour() -> None:

@@ -2,7 +2,8 @@
 
 The rate is that of the venue's history (`FundingRead`), for the position held at that hour; else the one of
 the newest context before the settlement. The price is the oracle's, else the mark, else the last. Each book
-pays or receives position x price x rate, rounded against it. Promises: an hour is settled once. Markets that
+pays or receives position x price x rate, rounded against it; of a rate that is money for one unit, position x
+rate. Promises: an hour is settled once. Markets that
 were held and have no rates are named (`without_rates`), so that a report can say what it leaves out.
 
 Called by the venue. Its state is the venue's `settled_ns` and `sizes`.
@@ -102,11 +103,22 @@ class Funding:
         v.settled_ns[number] = read.venue_ns
         before = [books for at_ns, books in v.sizes.get(number, ()) if at_ns <= read.venue_ns]
         if before and before[-1]:
-            self._pay(number, before[-1], int(read.rate), read.scale, At(read.recv_ns, read.venue_ns, emit))
+            at = At(read.recv_ns, read.venue_ns, emit)
+            self._pay(number, before[-1], int(read.rate), read.scale, at, per_unit=read.per_unit)
 
-    def _pay(self, number: int, books: dict[str, int], rate: int, rate_scale: int, at: At) -> None:
+    def _pay(
+        self,
+        number: int,
+        books: dict[str, int],
+        rate: int,
+        rate_scale: int,
+        at: At,
+        *,
+        per_unit: bool = False,
+    ) -> None:
         v = self.v
-        price = self._price(number)
+        # A rate of money for one unit is a rate of a price of 1.
+        price = UNIT * power_of_ten(v.instruments[number].price_scale) if per_unit else self._price(number)
         if not price:
             return
         scale = max(v.scale, rate_scale)
