@@ -5,6 +5,7 @@ Owns no rule. `Broken` is what a check raises; its words name the rule.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -36,13 +37,19 @@ class Listed:
     kind: str
 
     def price(self, value: Any, finer: int = 0) -> Fraction:
-        return Fraction(int(value), 10 ** (self.price_scale + finer))
+        return exactly(int(value), self.price_scale + finer)
 
     def size(self, value: Any) -> Fraction:
-        return Fraction(int(value), 10**self.size_scale)
+        return exactly(int(value), self.size_scale)
 
     def money(self, value: Any, finer: int = 0) -> Fraction:
-        return Fraction(int(value), 10 ** (self.price_scale + self.size_scale + finer))
+        return exactly(int(value), self.price_scale + self.size_scale + finer)
+
+
+@functools.lru_cache(4096)
+def exactly(value: int, scale: int) -> Fraction:
+    """Return a scaled integer as a fraction: a session asks for the same few again and again."""
+    return Fraction(value, 10**scale)
 
 
 @dataclass

@@ -57,9 +57,11 @@ def every_call_of_target_is_recorded(model: Model) -> None:
 
 def resting_exits_fit_the_position(model: Model) -> None:
     """The resting exits of a book sum to at most its position, or they are being cut."""
-    for owner, market in _books(model):
+    for (owner, market), live in _live_by_book(model).items():
+        resting = [order for order in live if order.role == CLOSE and order.rests]
+        if not resting:
+            continue
         held = model.position(owner, market)
-        resting = [order for order in model.live_orders(owner, market, CLOSE) if order.rests]
         against = sum((order.counted() for order in resting), ZERO)
         if against > abs(held) or not all(order.asked or sign(held) == -order.side for order in resting):
             found = f"{owner} {market}: position {held}, exits {_names(resting)}"
@@ -68,10 +70,10 @@ def resting_exits_fit_the_position(model: Model) -> None:
 
 def one_live_order_of_a_target(model: Model) -> None:
     """A target works one order at a time."""
-    for owner, market in _books(model):
-        live = [order for order in model.live_orders(owner, market) if order.purpose == "target"]
-        if len(live) > 1:
-            model.require(False, "a target has one live order", _names(live))
+    for live in _live_by_book(model).values():
+        targets = [order for order in live if order.purpose == "target"]
+        if len(targets) > 1:
+            model.require(False, "a target has one live order", _names(targets))
 
 
 def targets_are_what_calls_and_fills_lead_to(model: Model) -> None:
@@ -108,8 +110,10 @@ def no_exit_of_a_target_is_lost(model: Model) -> None:
     for (owner, market), target in model.wanted.items():
         held = model.position(owner, market)
         closing, _ = target.distance(held)
+        if not closing:
+            continue
         live = model.live_orders(owner, market)
-        if not closing or any(order.role == CLOSE or order.purpose == "target" for order in live):
+        if any(order.role == CLOSE or order.purpose == "target" for order in live):
             continue
         place = f"{owner} {market}: position {held}, wanted {target}, {model.shown.get((owner, market))}"
         shown = model.shown.get((owner, market))
@@ -205,8 +209,13 @@ def check_end(model: Model) -> None:
         )
 
 
-def _books(model: Model) -> Iterable[tuple[str, int]]:
-    return list(model.account.books)
+def _live_by_book(model: Model) -> dict[tuple[str, int], list[Order]]:
+    """Return the live orders of every book that has one, oldest first."""
+    found: dict[tuple[str, int], list[Order]] = {}
+    for order in model.orders.values():
+        if not order.ended:
+            found.setdefault((order.owner, order.market), []).append(order)
+    return found
 
 
 def _names(orders: Iterable[Order]) -> str:

@@ -125,7 +125,10 @@ class Account:
 
     def book(self, owner: str, market: int) -> Book:
         """Return the book of an owner, empty if it has none yet."""
-        return self.books.setdefault((owner, market), Book())
+        found = self.books.get((owner, market))
+        if found is None:
+            found = self.books[owner, market] = Book()
+        return found
 
     def of(self, market: int) -> list[tuple[str, Book]]:
         """Return the books of a market in order: strategies as configured, `manual`, `external`."""
@@ -133,7 +136,8 @@ class Account:
 
     def size(self, market: int) -> Fraction:
         """Return the account's position: the sum of the books."""
-        return sum((book.size for (_, at), book in self.books.items() if at == market), ZERO)
+        sizes = (book.size for (_, at), book in self.books.items() if at == market)
+        return sum((size for size in sizes if size), ZERO)
 
     def netted(self, market: int) -> bool:
         """Return whether one book is long and another one short."""

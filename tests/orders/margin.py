@@ -113,7 +113,7 @@ class Margin:
                 self.middles[event.instrument] = self.model.listed[event.instrument].price(bid + ask) / 2
 
     def _carried(self, values: dict[int, Fraction]) -> tuple[Fraction, Fraction]:
-        """Return the equity and the maintenance margin; none is needed if there is nothing to close with."""
+        """Return the equity and the maintenance margin; (0, 0) if there is nothing to close with."""
         model, needed, closes = self.model, ZERO, False
         assert self.fills is not None, "on paper"
         for market, rules in self.rules.items():
@@ -121,8 +121,7 @@ class Margin:
             if size and rules.on_margin and market in values:
                 needed += abs(size) * values[market] / (2 * rules.leverage_max)
                 closes |= self.fills.may_close(market, size)
-        equity = model.account.equity(values)
-        return equity, needed if closes else equity
+        return (model.account.equity(values), needed) if closes else (ZERO, ZERO)
 
     def _approve(self, approval: OrderApproved) -> None:
         terms, market = approval.terms, approval.instrument
