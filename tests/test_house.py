@@ -92,7 +92,6 @@ class Reader:
         self.imports = [found for node in self.nodes for found in self._imported(node)]
         self.bound = self._bound_names()
         self.origins = self._alias_origins()
-        self.set_names = self._names_of_sets()
 
     def check(self) -> Iterator[Violation]:
         """Yield every violation of this file."""
@@ -217,6 +216,7 @@ class Reader:
                 yield self._found(node, "deterministic", f"{name} is not allowed on floor {floor.number}")
 
     def _check_set_order(self) -> Iterator[Violation]:
+        self.set_names = self._names_of_sets()
         blind = {
             id(argument)
             for node in self.nodes
@@ -242,7 +242,11 @@ class Reader:
                     yield self._found(expression, "set-order", f"sort first: {ast.unparse(expression)}")
 
     def _called(self, node: ast.AST) -> str:
-        return ast.unparse(node.func).split(".")[-1] if isinstance(node, ast.Call) else ""
+        if not isinstance(node, ast.Call):
+            return ""
+        if isinstance(node.func, ast.Attribute):
+            return node.func.attr
+        return node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func).split(".")[-1]
 
     def _is_set(self, node: ast.AST) -> bool:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.BitAnd | ast.Sub | ast.BitXor):
