@@ -115,7 +115,7 @@ class SimulatedVenue(Actor):
     settled_ns: dict[int, int]
     sizes: dict[InstrumentId, list[tuple[int, dict[str, Size]]]]
     path: Path | None
-    trailed: Mapping[InstrumentId, list[str]] = MappingProxyType({})
+    trailed: Mapping[InstrumentId, dict[str, None]] = MappingProxyType({})
     pending: list[Pending]
     answers: list[Answer]
     queues: dict[str, Place]
@@ -453,10 +453,11 @@ class SimulatedVenue(Actor):
     @handles(TrailChanged)
     def note_trail(self, trail: TrailChanged, emit: Emit) -> None:
         """Note which books have a trail, which follows the path of candles."""
-        trailed = {number: list(owners) for number, owners in self.trailed.items()}
-        owners = [one for one in trailed.pop(trail.instrument, []) if one != trail.strategy]
+        trailed = {number: dict(owners) for number, owners in self.trailed.items()}
+        owners = trailed.pop(trail.instrument, {})
+        owners.pop(trail.strategy, None)
         if trail.state not in ("fired", "dropped"):
-            owners.append(trail.strategy)
+            owners[trail.strategy] = None
         if owners:
             trailed[trail.instrument] = owners
         vars(self).pop("trailed", None)
