@@ -14,6 +14,8 @@ from engine.config import AccountConfig
 from engine.events import (
     BarClosed,
     Event,
+    FundingPaid,
+    FundingRead,
     InstrumentListed,
     Liquidated,
     MarginCalled,
@@ -240,6 +242,25 @@ def test_a_liquidation_closes_against_what_is_shown_and_goes_on_with_the_next_qu
     events = harness.send(quote(9200, 9400, bid_size=150, at=T + 3))
     assert [one[:3] for one in liquidation(events) if one[0] == "sold"] == [("sold", 50, Fraction(92))]
     assert [one.liquidation_id for one in harness.all(Liquidated)] == [1, 2]
+
+
+def test_what_was_liquidated_pays_no_funding_after_it() -> None:
+    """A rate of the venue's history counts for what is left: nothing, or the part that was not closed yet."""
+
+    def paid(harness: Harness, at: int) -> list[int]:
+        events = harness.send(FundingRead(at, at, 1, 7, 125, 0))
+        return [one.size for one in events if isinstance(one, FundingPaid)]
+
+    harness = long_200()
+    assert paid(harness, T + 1) == [200]
+    assert liquidation(harness.send(trade(9398, at=T + 2)))[-1][:2] == ("sold", 200)
+    assert paid(harness, T + 3) == []
+    harness = account(taker_fee="0.00045")
+    harness.send(quote(9800, 9800))
+    placed(harness, order("a", BUY, 200))
+    harness.send(quote(9700, 9800, ask_size=500))
+    harness.send(quote(9300, 9400, bid_size=150), Trade(T + 2, T + 2, 1, 9300, 1, 1))
+    assert paid(harness, T + 3) == [50]
 
 
 def test_a_loss_on_the_last_fill_of_one_market_liquidates_the_position_of_another() -> None:

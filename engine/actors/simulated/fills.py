@@ -55,7 +55,6 @@ class Fills:
     def liquidate(self, instrument: int, side: int, fine: int, size: int, at: At) -> None:
         """Close a part of the account's position for the venue."""
         at.emit(self._book(instrument, side, fine, size, "taker", at))
-        self.v.account.close_books(instrument, side, size)
 
     def _fill(self, order: VenueOrder, fine: int, size: int, liquidity: str, at: At) -> None:
         v = self.v
@@ -103,6 +102,8 @@ class Fills:
         more = power_of_ten(v.scale - listed.money_scale - finer)
         owner = order.owner if order is not None else ""
         v.account.fill(owner, instrument, side, price * unit, size, fee * more)
+        if order is None:
+            v.account.close_books(instrument, side, size)
         if v.fees is not None:
             v.fees.note(v.account.money(instrument, price * unit, size))
         v.funding.note_fill(instrument, at)
