@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.tape import START_NS, market
+from engine.clock import iso_text
 from engine.events import SignalRaised
 from engine.events.codec import Record
 from engine.stores.rows.builder import RowBuilder
@@ -91,6 +92,7 @@ def _records(table: str) -> list[Record]:
 
 def _ready(table: str, store: Store, batches: list[list[Record]]) -> Iterator[Batch]:
     builder = RowBuilder({}, store)
+    builder.time = iso_text
     for batch in batches:
         for seq, cause, event in batch:
             builder.add(seq, cause, event)

@@ -71,6 +71,9 @@ class RowSource(Protocol):
         """
         ...
 
+    # A store that makes the texts of times itself, from the nanoseconds beside them, may have a method
+    # `time(ns)`: its result stands in the row instead of `iso_text(ns)`.
+
     def row(self, table: str, key: str) -> Row | None:
         """Return a copy of the row with this primary key, or None."""
         ...

@@ -27,7 +27,6 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import ConfigError, UsageError
-from engine.journal import day_name, day_of_ns
 from engine.stores.errors import (
     StoreForeign,
     StoreOutdated,
@@ -48,6 +47,7 @@ except ModuleNotFoundError:
     raise UsageError("a store of kind 'parquet' needs pyarrow: pip install retape[parquet]") from None
 
 from engine.stores.parquet.columns import arrow_table, exact_number, schema_of
+from engine.stores.parquet.days import by_day, day_of
 from engine.stores.parquet.parts import part_path, parts_in, read_part, replace_part, replaced_rows
 from engine.stores.parquet.querying import queried
 from engine.stores.parquet.reading import INTERNAL, ParquetSnapshot, snapshot_of
@@ -63,10 +63,7 @@ FLUSH_S: Final = 10.0
 """How long rows wait."""
 BUSY_S: Final = 5.0
 _STATE: Final = ".state.db"
-_WITHOUT_DAYS: Final = frozenset({"instruments", "positions", "quotes", "sessions"})
 _KEPT: Final = frozenset({"instruments", "orders", "order_sums", "open_trips", "sessions"})
-_DAYS: Final = ("start_ns", "time_ns", "at_ns", "exited_ns", "submitted_ns", "updated_ns")
-"""The time that decides a row's day: the first of these that the table has, and the row."""
 
 
 class ParquetStore:
@@ -124,6 +121,10 @@ class ParquetStore:
     def instruments(self) -> Iterable[Row]:
         """See `Store`."""
         return self._opened().all_kept("instruments")
+
+    def time(self, ns: int) -> int:
+        """Return a time as a row has it: files hold it as a number, made of the one beside it."""
+        return ns
 
     def row(self, table: str, key: str) -> Row | None:
         """See `RowSource`."""
@@ -221,26 +222,31 @@ class ParquetStore:
         state = self._opened()
         for name in sorted(state.waiting_names() | new.keys()):
             keyed = [*state.waiting(name), *new.get(name, ())]
-            appended: dict[str, list[tuple[str | None, Sequence[Any]]]] = {}
+            appended: dict[str, list[tuple[str, Sequence[Any]]]] = {}
             replaced: dict[tuple[str, int], dict[int, tuple[str, Sequence[Any]]]] = {}
-            latest = self._latest(name, keyed)
-            for key, row in latest:
-                place = state.place(name, key) if key is not None else None
-                if key is None or place is None:
-                    appended.setdefault(self._day(name, row), []).append((key, row))
+            if "seq" in TABLES[name].key:
+                for day, rows in by_day(name, [row for _, row in keyed]).items():
+                    self._append(name, day, rows)
+                continue
+            for key, row in self._latest(name, keyed):
+                assert key is not None, "rows of tables without a seq in their key have one"
+                place = state.place(name, key)
+                if place is None:
+                    appended.setdefault(day_of(name, row), []).append((key, row))
                 elif place.revision <= self._revision(name, row):
                     replaced.setdefault((place.day, place.part), {})[place.at] = (key, row)
             for (day, part), changes in replaced.items():
                 self._replace(name, day, part, changes)
-            for day, keyed_rows in appended.items():
-                self._append(name, day, keyed_rows)
+            for day, new_rows in appended.items():
+                self._append(name, day, [row for _, row in new_rows], [key for key, _ in new_rows])
         state.no_more_waiting()
         self._flushed_at = time.monotonic()
 
-    def _append(self, name: str, day: str, keyed: list[tuple[str | None, Sequence[Any]]]) -> None:
+    def _append(self, name: str, day: str, rows: Sequence[Sequence[Any]], keys: Sequence[str] = ()) -> None:
+        """Add rows, which have `keys` or no keys, to the last file of a day, or to a new one."""
         state = self._opened()
         part, before = state.last_part(name, day)
-        table = arrow_table(TABLES[name], self._schemas[name], [row for _, row in keyed])
+        table = arrow_table(TABLES[name], self._schemas[name], rows)
         if not part or before >= PART_ROWS:
             part, before = part + 1, 0
         path = part_path(self.folder, name, day, part)
@@ -252,8 +258,7 @@ class ParquetStore:
             name,
             {
                 key: Place(day, part, at, self._revision(name, row))
-                for at, (key, row) in enumerate(keyed, before)
-                if key is not None
+                for at, (key, row) in enumerate(zip(keys, rows, strict=False), before)
             },
         )
 
@@ -304,15 +309,6 @@ class ParquetStore:
     def _revision(self, name: str, row: Sequence[Any]) -> int:
         shape = TABLES[name]
         return int(row[list(shape.columns).index(shape.newest)]) if shape.newest else 0
-
-    def _day(self, name: str, row: Sequence[Any]) -> str:
-        if name in _WITHOUT_DAYS:
-            return ""
-        columns = list(TABLES[name].columns)
-        at_ns = next(
-            row[columns.index(one)] for one in _DAYS if one in columns and row[columns.index(one)] is not None
-        )
-        return day_name(day_of_ns(at_ns))
 
     # The folder.
 

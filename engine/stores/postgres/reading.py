@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from engine.clock import iso_text
 from engine.stores.postgres.connecting import Connection
+from engine.stores.postgres.copying import MICROSECONDS
 from engine.stores.postgres.schema import CURSOR, Layout, quoted
 from engine.stores.rows.shapes import TableShape
 from engine.stores.rows.tables import TABLES
@@ -17,7 +18,6 @@ from engine.stores.store import Cursor, Row
 __all__ = ["State", "dumped", "exists", "read_state"]
 
 BATCH_ROWS = 5_000
-MICROSECONDS = len("2024-12-05T00:00:00.000000")
 
 
 class State(NamedTuple):

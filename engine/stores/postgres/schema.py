@@ -8,14 +8,14 @@ their keys hold that time too. Pure: returns texts. Called by `store.py` and `ti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from decimal import Context, Decimal
 from typing import Any, Final
 
+from engine.stores.postgres.copying import ZERO, time_text
 from engine.stores.rows.shapes import TableShape
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.views import VIEWS, tables_of
 
-__all__ = ["CURSOR", "DAY", "HYPERTABLES", "Layout", "as_decimal", "quoted"]
+__all__ = ["CURSOR", "DAY", "HYPERTABLES", "Layout", "as_numeric", "quoted"]
 
 HYPERTABLES: Final = {"trades": 1, "bars": 7, "signals": 7, "marks": 1, "open_interest": 7}
 """Tables that are partitioned with TimescaleDB, and the days of one chunk."""
@@ -23,13 +23,11 @@ CURSOR: Final = "cursor"
 DAY: Final = "(at at time zone 'UTC')::date"
 
 _TYPES: Final = {int: "bigint", str: "text", float: "numeric", bool: "boolean"}
-_EXACT: Final = Context(prec=10_000)
-_MICROSECONDS: Final = len("2024-12-05T00:00:00.000000")
 
 
-def as_decimal(value: int, scale: int) -> Decimal:
-    """Return an exact integer at a scale as a decimal."""
-    return Decimal(value).scaleb(-scale, _EXACT)
+def as_numeric(value: int, scale: int) -> str:
+    """Return an exact integer at a scale as text that the database reads as `numeric`: 4305997e-2."""
+    return f"{value}e-{scale}"
 
 
 def quoted(name: str) -> str:
@@ -128,22 +126,20 @@ def _index(table: str, columns: tuple[str, ...]) -> str:
 def _converter(shape: TableShape) -> Callable[[Iterable[Any]], list[Any]]:
     """Return a function that makes a row of the database of a row's values.
 
-    Times are cut to microseconds, as `timestamptz` holds them: rounded, the last one of a day would be of the
-    next. A text cannot hold the character of code 0.
+    Times are made of the nanoseconds beside them. A text cannot hold the character of code 0.
     """
     names = list(shape.columns)
-    times = [at for at, name in enumerate(names) if name in shape.times]
+    times = [(names.index(name), names.index(ns)) for name, ns in shape.times.items()]
     texts = [at for at, name in enumerate(names) if shape.columns[name] is str and name not in shape.times]
     flags = [at for at, name in enumerate(names) if shape.columns[name] is bool]
 
     def convert(values: Iterable[Any]) -> list[Any]:
         row = list(values)
-        for at in times:
-            if (text := row[at]) is not None:
-                row[at] = text[:_MICROSECONDS] + "Z"
+        for at, of in times:
+            row[at] = None if row[of] is None else time_text(row[of])
         for at in texts:
             if (text := row[at]) and "\x00" in text:
-                row[at] = text.replace("\x00", "\ufffd")
+                row[at] = text.translate(ZERO)
         for at in flags:
             if row[at] is not None:
                 row[at] = bool(row[at])

@@ -37,8 +37,9 @@ from engine.stores.errors import (
 )
 from engine.stores.kinds import StoreKind
 from engine.stores.postgres.connecting import Connection, connect, require_driver, translated
+from engine.stores.postgres.copying import blocks
 from engine.stores.postgres.reading import State, dumped, exists, read_state
-from engine.stores.postgres.schema import CURSOR, Layout, as_decimal, quoted
+from engine.stores.postgres.schema import CURSOR, Layout, as_numeric, quoted
 from engine.stores.postgres.timescale import Aggregates, make_hypertables, stop_aggregates
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
 from engine.stores.rows.views import VIEWS
@@ -102,7 +103,7 @@ class PostgresStore:
 
     kind = "postgres"
     remedy = "rebuild it with `engine project DAY --to URL`, or give another schema"
-    number = staticmethod(as_decimal)
+    number = staticmethod(as_numeric)
 
     def __init__(self, settings: PostgresSettings, *, busy_s: float = BUSY_S) -> None:
         require_driver()
@@ -159,6 +160,10 @@ class PostgresStore:
     def instruments(self) -> Iterable[Row]:
         """See `Store`."""
         return [row for _, row in dumped(self._ready(), self._layout, ["instruments"])]
+
+    def time(self, ns: int) -> int:
+        """Return a time as a row has it: its text is made when it is written, of the number beside it."""
+        return ns
 
     def row(self, table: str, key: str) -> Row | None:
         """See `RowSource`."""
@@ -281,10 +286,9 @@ class PostgresStore:
         if len(rows) < COPY_ROWS or not self._copies or TABLES[table].newest:
             self._insert(conn, table, rows)
             return
-        convert = self._layout.convert[table]
         with conn.cursor() as cursor, cursor.copy(self._layout.copies[table]) as copy:
-            for row in rows:
-                copy.write_row(convert(row))
+            for block in blocks(TABLES[table], rows):
+                copy.write(block)
 
     def _insert(self, conn: Connection, table: str, rows: list[tuple[object, ...]]) -> None:
         if rows:

@@ -76,6 +76,7 @@ class RowBuilder:
         self.appended: dict[str, list[tuple[object, ...]]] = {name: [] for name in TABLES}
         self.changed: dict[str, dict[object, Row]] = {name: {} for name in TABLES}
         self.number = store.number
+        self.time = getattr(store, "time", iso_text)
         self._instruments = instruments
         self._store = store
         handlers: dict[type[Event], tuple[str, Handler]] = {
@@ -166,14 +167,14 @@ class RowBuilder:
                 self.learn(listed)
 
     def _trade(self, seq: int, cause: int, event: Trade) -> None:
-        listing = self.listing(event.instrument)
+        named, scales, number = self.listing(event.instrument)
+        recv_ns, venue_ns = event.recv_ns, event.venue_ns
         self.appended["trades"].append(
             (
-                *(seq, cause, iso_text(event.recv_ns), event.recv_ns),
-                *(iso_text(event.venue_ns), event.venue_ns),
-                *listing.named,
-                listing.price(event.price),
-                listing.size(event.size),
+                *(seq, cause, self.time(recv_ns), recv_ns, self.time(venue_ns), venue_ns),
+                *named,
+                None if scales is None else number(event.price, scales[0]),
+                None if scales is None else number(event.size, scales[1]),
                 side_name(event.aggressor),
                 str(event.trade_id) if event.trade_id else None,
             )

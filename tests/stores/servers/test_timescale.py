@@ -109,7 +109,6 @@ class Candles:
 
 def expected(records: list[Record], seconds: int, from_ns: int = 0) -> dict[tuple[int, int], tuple[Any, ...]]:
     """Make the candles of the trades, in the order of their times, then of their seqs."""
-    from engine.stores.postgres.schema import as_decimal
 
     scales = {one.instrument: one for _, _, one in records if isinstance(one, InstrumentListed)}
     trades = sorted((one.venue_ns, seq, one) for seq, _, one in records if isinstance(one, Trade))
@@ -121,8 +120,8 @@ def expected(records: list[Record], seconds: int, from_ns: int = 0) -> dict[tupl
     found = {}
     for key, inside in windows.items():
         listed = scales[key[0]]
-        prices = [as_decimal(one.price, listed.price_scale) for one in inside]
-        sizes = [as_decimal(one.size, listed.size_scale) for one in inside]
+        prices = [Decimal(one.price).scaleb(-listed.price_scale) for one in inside]
+        sizes = [Decimal(one.size).scaleb(-listed.size_scale) for one in inside]
         money = sum(price * size for price, size in zip(prices, sizes, strict=True))
         bought = sum(size for size, one in zip(sizes, inside, strict=True) if one.aggressor > 0)
         ohlc = (prices[0], max(prices), min(prices), prices[-1])
