@@ -109,7 +109,7 @@ def pull_command(url: str, journal: Path, as_json: bool) -> None:
 
 def broker_at(url: str) -> Broker:
     """Return the broker of an address, without any I/O. Raises ConfigError, UsageError."""
-    return KafkaBroker(url) if url.startswith("kafka:") else NatsBroker(url)
+    return KafkaBroker(url) if url.startswith(("kafka:", "kafka+")) else NatsBroker(url)
 
 
 def days_of_journal(root: Path) -> Callable[[], Sequence[Path]]:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from engine.errors import ConfigError, UsageError
 from engine.mirror.broker import Fenced, Message, Stored, StreamState
 from engine.mirror.errors import MirrorOutOfStep, MirrorUnavailable, MirrorUnfit
+from engine.mirror.logins import login_of
 from engine.mirror.messages import FRAMES
 from engine.stores.settings import Address
 
@@ -24,6 +25,9 @@ __all__ = ["KafkaBroker"]
 
 ANSWER_S: Final = 15.0
 """How long a request or a transaction is waited for."""
+
+ASK_S: Final = 3.0
+"""How long one question about topics may take, of which there are several in that time."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _WANTED: Final = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
@@ -35,18 +39,21 @@ _T = TypeVar("_T")
 
 
 class KafkaBroker:
-    """The topic at `kafka://HOST:PORT/TOPIC`; several hosts are separated by commas. See `Broker`."""
+    """The topic at `kafka://[USER:PASSWORD@]HOST:PORT/TOPIC` (`kafka+ssl://` with TLS). See `Broker`.
+
+    Several hosts are separated by commas.
+    """
 
     def __init__(self, url: str) -> None:
-        self._address = Address(url, "kafka")
+        self._address = Address(url, "kafka", "kafka+ssl")
         self._name = self._address.parts.path.removeprefix("/")
         if not _NAME.fullmatch(self._name):
             raise ConfigError(
                 "url: the name of the topic has letters, digits, '.', '_' and '-'; write the address as "
                 "kafka://HOST:9092/TOPIC"
             )
-        if "@" in self._address.parts.netloc:
-            raise ConfigError("url: logins to Kafka are not supported; give an address without user")
+        self._login = login_of(self._address, tls=self._address.parts.scheme == "kafka+ssl", tokens=False)
+        self._refused = ""
         try:
             import confluent_kafka
         except ModuleNotFoundError:
@@ -87,12 +94,25 @@ class KafkaBroker:
         return self._name if kind == FRAMES else f"{self._name}-{kind}"
 
     def _options(self) -> dict[str, Any]:
-        return {
-            "bootstrap.servers": self._address.parts.netloc,
+        login = self._login
+        options = {
+            "bootstrap.servers": self._address.parts.netloc.rpartition("@")[2],
             "socket.timeout.ms": int(ANSWER_S * 1000),
             "log_level": 0,
-            "error_cb": lambda _: None,  # the calls report what concerns them
+            "error_cb": self._note,
+            "security.protocol": f"{'SASL_' * bool(login.user)}{'SSL' if login.tls else 'PLAINTEXT'}",
         }
+        if login.user:
+            options |= {"sasl.mechanism": login.mechanism}
+            options |= {"sasl.username": login.user, "sasl.password": login.password}
+        files = {"ca": "ssl.ca.location", "cert": "ssl.certificate.location", "key": "ssl.key.location"}
+        return options | {name: getattr(login, key) for key, name in files.items() if getattr(login, key)}
+
+    def _note(self, error: Any) -> None:
+        """Keep why the broker refuses the connection: the calls report only that they have none."""
+        codes = self._kafka.KafkaError
+        if error.code() in (codes._AUTHENTICATION, codes._SSL):
+            self._refused = self._address.hide(error.str())
 
     def _run(self, work: Callable[[], _T]) -> _T:
         try:
@@ -110,6 +130,9 @@ class KafkaBroker:
         fenced = (codes._FENCED, codes.PRODUCER_FENCED, codes.INVALID_PRODUCER_EPOCH)
         if cause.code() in fenced:
             return Fenced(f"{self.place}: another program writes to the topic ({cause.str()})")
+        refused, self._refused = self._refused, ""
+        if refused:
+            return MirrorUnavailable(f"{self.place}: the broker refuses the connection ({refused})")
         return MirrorUnavailable(
             f"{self.place}: the broker is unavailable ({cause.str()}); start it, or try again"
         )
@@ -118,14 +141,18 @@ class KafkaBroker:
         from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
         admin = AdminClient(self._options())
-        known = admin.list_topics(timeout=ANSWER_S).topics
+        known = self._listed(admin).topics
         if topic not in known:
             made = admin.create_topics(
                 [NewTopic(topic, 1, config=_WANTED)], operation_timeout=ANSWER_S, request_timeout=ANSWER_S
             )
             made[topic].result(2 * ANSWER_S)
         resource = ConfigResource("topic", topic)
-        settings = admin.describe_configs([resource], request_timeout=ANSWER_S)[resource].result(2 * ANSWER_S)
+        settings = self._patiently(
+            lambda: admin.describe_configs([resource], request_timeout=ANSWER_S)[resource].result(
+                2 * ANSWER_S
+            )
+        )
         partitions = len(known[topic].partitions) if topic in known else 1
         faults = [f"{partitions} partitions"] * (partitions != 1) + [
             f"{key} {settings[key].value}" for key, value in _WANTED.items() if settings[key].value != value
@@ -148,12 +175,12 @@ class KafkaBroker:
             )
             producer.init_transactions(ANSWER_S)
             self._producers[topic] = producer
-        first, last = self._ends_of_new(topic)
+        first, last = self._patiently(lambda: self._ends(topic))
         return StreamState(first, last, bytes_max)
 
     def _look(self, topic: str) -> StreamState:
         consumer = self._reader()
-        found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        found = self._listed(consumer, topic).topics[topic]
         if found.error is not None:
             raise MirrorOutOfStep(f"{self.place}: there is no topic of this name ({found.error.str()})")
         first, last = self._ends(topic)
@@ -173,13 +200,24 @@ class KafkaBroker:
             )
         return self._consumer
 
-    def _ends_of_new(self, topic: str) -> tuple[int, int]:
-        """Return `_ends` of a topic that may have been made just now: its broker knows it a moment later."""
+    def _listed(self, client: Any, *topic: str) -> Any:
+        """Return what the broker knows of its topics; it is not asked again once it has refused the login."""
+        until = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                return client.list_topics(*topic, timeout=ASK_S)
+            except self._kafka.KafkaException:
+                client.poll(0)  # calls `_note`
+                if self._refused or time.monotonic() > until:
+                    raise
+
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
+        """Ask about a topic that may have been made just now: its broker knows it a moment later."""
         until = time.monotonic() + ANSWER_S
         codes = self._kafka.KafkaError
         while True:
             try:
-                return self._ends(topic)
+                return ask()
             except self._kafka.KafkaException as error:
                 known = error.args[0].code() not in (
                     codes.UNKNOWN_TOPIC_OR_PART,

@@ -15,11 +15,11 @@ import re
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote
 
 from engine.errors import ConfigError, UsageError
 from engine.mirror.broker import Fenced, Message, Stored, StreamState
 from engine.mirror.errors import MirrorError, MirrorOutOfStep, MirrorUnavailable, MirrorUnfit
+from engine.mirror.logins import login_of, tls_context
 from engine.mirror.messages import FRAMES
 from engine.stores.settings import Address
 
@@ -38,10 +38,10 @@ _T = TypeVar("_T")
 
 
 class NatsBroker:
-    """The stream at `nats://[USER:PASSWORD@]HOST:PORT/STREAM` (`tls://` with TLS). See `Broker`."""
+    """The stream at `nats://[USER:PASSWORD@ or TOKEN@]HOST:PORT/STREAM` (`tls://` with TLS). See `Broker`."""
 
     def __init__(self, url: str) -> None:
-        self._address = Address(url, "nats", "tls")
+        self._address = Address(url, "nats", "tls", tokens=True)
         self._name = self._address.parts.path.removeprefix("/")
         if not _NAME.fullmatch(self._name):
             raise ConfigError(
@@ -53,6 +53,8 @@ class NatsBroker:
         except ModuleNotFoundError:
             raise UsageError("a mirror on NATS needs nats-py: pip install 'retape[nats]'") from None
         self._nats = nats
+        self._login = login_of(self._address, tls=self._address.parts.scheme == "tls", tokens=True)
+        self._tls = tls_context(self._login) if self._login.tls else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._conn: Any = None
 
@@ -116,8 +118,12 @@ class NatsBroker:
         if self._conn is None or self._conn.is_closed:
             parts = self._address.parts
             options: dict[str, Any] = {}
-            if parts.username:
-                options = {"user": unquote(parts.username), "password": unquote(parts.password or "")}
+            if self._login.token:
+                options = {"token": self._login.token}
+            elif self._login.user:
+                options = {"user": self._login.user, "password": self._login.password}
+            if self._tls is not None:
+                options["tls"] = self._tls
             host = parts.netloc.rpartition("@")[2]
             self._conn = await self._connect(f"{parts.scheme}://{host}", options)
         return self._conn

@@ -42,10 +42,11 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w.-]*)(:[0-9]{1,5})?", re.ASC
 class Address:
     """The URL of a server. `shown` is the address for people: without password and parameters.
 
+    With `tokens` a user without a password is a secret too.
     Raises ConfigError, which does not show the text, for one of another scheme or without a valid host.
     """
 
-    def __init__(self, url: str, *schemes: str) -> None:
+    def __init__(self, url: str, *schemes: str, tokens: bool = False) -> None:
         example = f"{schemes[0]}://USER@HOST:PORT/NAME"
         try:
             if any(char <= " " for char in url):
@@ -62,7 +63,9 @@ class Address:
             raise ConfigError(
                 "url: its host is not valid; write special characters of a password as %XX (%2F for /)"
             )
-        user, _, password = login.partition(":")
+        user, colon, password = login.partition(":")
+        if tokens and not colon:
+            user, password = "***" if user else "", user
         self.url = url
         self.parts = parts
         self.shown = f"{parts.scheme}://{f'{user}@' if user else ''}{hosts}{parts.path}"

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.stores.servers.certificates import certificate
 from tests.stores.servers.running import MODULES, Missing, Server, free_port
 
-__all__ = ["JARS", "POM", "Kafka"]
+__all__ = ["JARS", "PASSWORD", "POM", "USER", "Kafka"]
+
+USER, PASSWORD = "ann", "h1dden-w0rd"
+"""Who may log in to the listeners `login_port` and `tls_port`."""
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 JARS = MODULES / "kafka"
@@ -29,7 +33,8 @@ class Kafka(Server):
         if find_spec("confluent_kafka") is None:
             raise Missing("no driver: the package confluent-kafka is missing")
         super().__init__()
-        controller = free_port()
+        controller, self.login_port, self.tls_port = free_port(), free_port(), free_port()
+        self.ca = certificate(self.folder)
         ones = (
             "offsets.topic.replication.factor",
             "transaction.state.log.replication.factor",
@@ -41,9 +46,15 @@ class Kafka(Server):
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "listeners": (
+                f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller},"
+                f"LOGIN://127.0.0.1:{self.login_port},TLS://127.0.0.1:{self.tls_port}"
+            ),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": (
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SASL_SSL"
+            ),
+            **self._logins(),
             "log.dirs": f"{self.folder}/logs",
             "group.initial.rebalance.delay.ms": "0",
             **dict.fromkeys(ones, "1"),
@@ -56,12 +67,33 @@ class Kafka(Server):
             [*tool, "random-uuid"], check=True, capture_output=True, text=True
         ).stdout.strip()
         made = [*tool, "format", "-t", new_id, "-c", self._properties, "--standalone"]
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            made += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
         subprocess.run(made, check=True, capture_output=True)
 
     def advertise(self, port: int) -> None:
         """From the next start on, let clients connect to this port, which is a proxy's."""
-        listener = f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n"
+        listener = (
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{port},LOGIN://127.0.0.1:{self.login_port},"
+            f"TLS://127.0.0.1:{self.tls_port}\n"
+        )
         self._properties.write_text(self._settings + listener)
+
+    def _logins(self) -> dict[str, str]:
+        """Return the settings of the listeners with a login, without and with TLS."""
+        plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        found = {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self.folder / "both.pem"),
+        }
+        for listener in ("login", "tls"):
+            name = f"listener.name.{listener}"
+            found[f"{name}.sasl.enabled.mechanisms"] = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"
+            found[f"{name}.plain.sasl.jaas.config"] = f'{plain} required user_{USER}="{PASSWORD}";'
+            for mechanism in ("scram-sha-256", "scram-sha-512"):
+                found[f"{name}.{mechanism}.sasl.jaas.config"] = f"{scram} required;"
+        return found
 
     def url(self, topic: str = "journal", *, port: int | None = None) -> str:
         """Return the address of a topic."""

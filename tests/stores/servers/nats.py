@@ -21,6 +21,8 @@ class Nats(Server):
 
     name = "NATS"
     payload_max = 1024 * 1024
+    logins = ""
+    """Blocks of the configuration that say who may connect, and how."""
 
     def __init__(self) -> None:
         if not PROGRAM.exists():
@@ -38,7 +40,7 @@ class Nats(Server):
         conf = self.folder / "nats.conf"
         conf.write_text(
             f"listen: 127.0.0.1:{self.port}\nmax_payload: {self.payload_max}\n"
-            f"jetstream {{ store_dir: '{self.folder}/js', sync_interval: always }}\n"
+            f"jetstream {{ store_dir: '{self.folder}/js', sync_interval: always }}\n{self.logins}\n"
         )
         return [PROGRAM, "-c", conf]
 
