@@ -176,6 +176,11 @@ class Instruments(dict[int, InstrumentListed]):
         """Return what people and strategies see for an instrument."""
         return self.labels()[number]
 
+    def shown_venue(self, number: int) -> str:
+        """Return the venue of an instrument where those of several are listed; else ""."""
+        venue = self[number].venue
+        return venue if any(one.venue != venue for one in self.values()) else ""
+
     def labels(self) -> dict[int, str]:
         """Return the label of each instrument, by number."""
         if self._names is None:

@@ -168,6 +168,8 @@ def _head(situation: Situation, *, compact: bool) -> Iterable[tuple[str, str, st
     yield "journal", situation.health.lines.get("journal") or f"seq {status.seq}", ""
     style = _BAD if (account.day_profit or "").startswith("-") else _GOOD
     yield "equity", _money_words(account).removeprefix("equity "), style if account.day_profit else ""
+    for one in account.accounts:
+        yield "account", f"{one.venue}: {_money(one.equity)} {one.currency}".rstrip(), ""
     if account.drawdown is not None:
         percent = "" if account.drawdown_percent is None else f" ({account.drawdown_percent:.2f}%)"
         yield "drawdown", f"{_money(account.drawdown)}{percent} from {_money(account.peak)}", ""
@@ -236,7 +238,7 @@ def _positions(rows: Sequence[PositionRow]) -> Table | None:
         (
             (
                 *(
-                    one.instrument,
+                    _market(one),
                     one.owner,
                     one.size,
                     one.entry or "?",
@@ -248,6 +250,12 @@ def _positions(rows: Sequence[PositionRow]) -> Table | None:
             for one in rows
         ),
     )
+
+
+def _market(row: PositionRow | OrderRow) -> str:
+    """Return the market of a row; with its venue where there are several and the label does not name it."""
+    named = not row.venue or row.instrument.startswith(f"{row.venue}:")
+    return row.instrument if named else f"{row.instrument} at {row.venue}"
 
 
 def _protection(row: PositionRow) -> Text:
@@ -264,7 +272,7 @@ def _orders(rows: Sequence[OrderRow]) -> Table | None:
         columns,
         (
             (
-                *(one.instrument, one.owner, one.side, one.kind, one.left),
+                *(_market(one), one.owner, one.side, one.kind, one.left),
                 one.trigger_price or one.price or "market",
                 "" if one.distance_percent is None else f"{one.distance_percent:.2f}%",
                 one.state,

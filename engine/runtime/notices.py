@@ -303,13 +303,14 @@ class Notices:
                 return Notice(name, "funding", what, fields={"amount": amount})
             case AccountAdjusted():
                 amount = format_scaled(event.amount, event.scale)
-                return Notice("account", "adjusted", f"{amount}: {event.reason}")
+                return Notice(_account(event.venue), "adjusted", f"{amount}: {event.reason}")
             case Liquidated():
                 worth = format_scaled(event.notional, event.scale)
-                return Notice("account", "liquidated", f"positions worth {worth}")
+                return Notice(_account(event.venue), "liquidated", f"positions worth {worth}")
             case MarginCalled():
                 equity, needed = (format_scaled(one, event.scale) for one in (event.equity, event.required))
-                return Notice("account", "margin", f"equity {equity} is below the initial margin {needed}")
+                words = f"equity {equity} is below the initial margin {needed}"
+                return Notice(_account(event.venue), "margin", words)
         return None
 
     def _of_feed(self, event: Event) -> Notice | None:
@@ -393,3 +394,8 @@ def refusals_text(refused: Mapping[str, int]) -> str:
     ordered = sorted(refused.items(), key=lambda one: (-one[1], one[0]))
     reasons = ", ".join(f"{count:,} {limit}" for limit, count in ordered)
     return f"{sum(refused.values()):,}: {reasons}"
+
+
+def _account(venue: str) -> str:
+    """Return the name of an account in lines: with its venue where there are several."""
+    return f"{venue} account" if venue else "account"

@@ -22,7 +22,8 @@ NOTHING = "NOTHING"
 class OpenBook(msgspec.Struct, frozen=True):
     """A position that a session leaves. `size` is signed; `protected_by` is empty if nothing protects it.
 
-    `ended` are the stops that the engine held and that ended with it.
+    `ended` are the stops that the engine held and that ended with it. `venue` is that of the market where the
+    journal has several, else "".
     """
 
     market: str
@@ -30,11 +31,14 @@ class OpenBook(msgspec.Struct, frozen=True):
     size: str
     protected_by: list[str]
     ended: list[str] = []
+    venue: str = ""
 
     def __str__(self) -> str:
         protection = "; ".join(self.protected_by) or NOTHING
         ended = f"; ended with the engine: {', '.join(self.ended)}" if self.ended else ""
-        return f"{self.market} {self.owner} {self.size}, protected by {protection}{ended}"
+        named = not self.venue or self.market.startswith(f"{self.venue}:")
+        market = self.market if named else f"{self.market} at {self.venue}"
+        return f"{market} {self.owner} {self.size}, protected by {protection}{ended}"
 
 
 def open_books(manager: OrderManager, instruments: Instruments) -> list[OpenBook]:
@@ -47,7 +51,8 @@ def open_books(manager: OrderManager, instruments: Instruments) -> list[OpenBook
                 text = format_scaled(size, listed.size_scale)
                 protection = _protection(manager, listed, owner)
                 label, ended = instruments.label(number), _ended(manager, listed, owner)
-                found.append(OpenBook(label, owner, text, protection, ended))
+                venue = instruments.shown_venue(number)
+                found.append(OpenBook(label, owner, text, protection, ended, venue))
     return found
 
 

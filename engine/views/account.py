@@ -15,6 +15,7 @@ from engine.actors.books.book import unrealized
 from engine.actors.orders.losses import Counted
 from engine.actors.rescaling import Change, rescaled
 from engine.events import (
+    AccountMarked,
     EquityMarked,
     Event,
     FillBooked,
@@ -25,7 +26,7 @@ from engine.events import (
 )
 from engine.values import InstrumentId, format_scaled, rescale, side_name
 from engine.views.markets import Kept, Market
-from engine.views.shapes import AccountRow, EquityPoint, FillRow
+from engine.views.shapes import AccountRow, EquityPoint, FillRow, VenueAccountRow
 from engine.views.units import ms, percent, size_text
 
 __all__ = ["CURVE_MAX", "FILLS_MAX", "Account", "BookKey", "fill_row", "money_scale", "position_gain"]
@@ -60,6 +61,7 @@ class Account:
         self.fills_today = 0
         self.fills_of: dict[str, int] = {}
         self.equity: Kept | None = None
+        self.accounts: dict[str, tuple[int, AccountMarked]] = {}
         self.day: EquityMarked | None = None
         self.counted = Counted()
         self.curve: list[Point] = []
@@ -70,6 +72,7 @@ class Account:
             TargetChanged: self._target,
             FillBooked: self._fill,
             EquityMarked: self._equity,
+            AccountMarked: self._account,
         }
 
     def copy(self) -> Account:
@@ -83,6 +86,7 @@ class Account:
             self.protection.copy(),
             self.targets.copy(),
         )
+        twin.accounts = self.accounts.copy()
         twin.fills, twin.fills_of, twin.curve = self.fills.copy(), self.fills_of.copy(), self.curve.copy()
         twin.counted = Counted(*(getattr(self.counted, name) for name in Counted.__struct_fields__))
         return twin
@@ -126,13 +130,45 @@ class Account:
             pairs = zip(self.curve[:older:2], self.curve[1:older:2], strict=False)
             self.curve[:older] = [_deeper(one, other) for one, other in pairs]
 
+    def _account(self, seq: int, marked: AccountMarked) -> None:
+        self.accounts[marked.venue] = seq, marked
+
     # Rows.
+
+    def venue_rows(self) -> list[VenueAccountRow]:
+        """Return the accounts of several venues as last valued."""
+        return [
+            VenueAccountRow(
+                venue,
+                marked.currency,
+                format_scaled(marked.equity, marked.scale),
+                format_scaled(marked.unrealized, marked.scale),
+                seq,
+            )
+            for venue, (seq, marked) in self.accounts.items()
+        ]
 
     def account_row(self, currency: str) -> AccountRow:
         """Return the account as last valued."""
         if self.equity is None:
             return AccountRow(
-                0, 0, currency, None, None, "0", "0", "0", "0", None, "0", None, None, None, None, []
+                0,
+                0,
+                currency,
+                None,
+                None,
+                "0",
+                "0",
+                "0",
+                "0",
+                None,
+                "0",
+                None,
+                None,
+                None,
+                None,
+                [],
+                self.venue_rows(),
             )
         seq, marked = self.equity
         scale, counted = marked.scale, self.counted
@@ -156,6 +192,7 @@ class Account:
             format_scaled(fall, counted.scale),
             percent(fall, whole),
             list(marked.unvalued),
+            self.venue_rows(),
         )
 
     def _begun(self, scale: int) -> int:

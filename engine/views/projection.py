@@ -279,6 +279,7 @@ class Projection:
             "" if target is None else target.reason,
             seq,
             ms(changed.at_ns),
+            self.markets.instruments.shown_venue(number),
         )
 
     # Orders.
@@ -288,7 +289,15 @@ class Projection:
         market = self.markets.by_number.get(order.instrument)
         if market is None:
             return None
-        return self.order_states.row(client_order_id, order, market, self.label(order.instrument), self.held)
+        label = self.label(order.instrument)
+        return self._placed(
+            order.instrument, self.order_states.row(client_order_id, order, market, label, self.held)
+        )
+
+    def _placed(self, number: int, row: OrderRow) -> OrderRow:
+        """Return an order with its venue."""
+        row.venue = self.markets.instruments.shown_venue(number)
+        return row
 
     def engine_rows(self, key: BookKey) -> list[OrderRow]:
         """Return the stops and trails of a book; `left` is what only the engine watches, "0" for none."""
@@ -297,7 +306,7 @@ class Projection:
         if market is None:
             return []
         return [
-            self.order_states.engine_row(seq, stop, size, market, self.label(number))
+            self._placed(number, self.order_states.engine_row(seq, stop, size, market, self.label(number)))
             for seq, stop, size in self.order_states.in_engine(number, owner)
         ]
 

@@ -15,6 +15,7 @@ from engine.actors.order import Order
 from engine.actors.orders.state import Live
 from engine.errors import JournalError
 from engine.events import (
+    AccountMarked,
     Candle,
     ContextRead,
     DayOpened,
@@ -104,6 +105,14 @@ def _seed_books(books: dict[str, Any], at_ns: int, markets: Markets, account: Ac
             account.books[number, owner] = 0, changed
     if books.get("marked"):
         account.equity = 0, EquityMarked(at_ns, *books["marked"])
+    for venue, purse in books.get("purses", {}).items():
+        if purse.marked is not None:
+            currency = next(
+                (one.rules.quote for one in markets.instruments.values() if one.venue == venue), ""
+            )
+            equity, unrealized = (wide(amount) for amount in purse.marked)
+            marked = AccountMarked(at_ns, venue, currency, books["scale"], equity, unrealized)
+            account.accounts[venue] = 0, marked
 
 
 def _seed_orders(

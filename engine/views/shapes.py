@@ -58,13 +58,24 @@ class HaltRow(msgspec.Struct):
     seq: int
 
 
+class VenueAccountRow(msgspec.Struct):
+    """One account of several, in its own currency, as the engine last valued it."""
+
+    venue: str
+    currency: str
+    equity: str
+    unrealized: str
+    seq: int
+
+
 class AccountRow(msgspec.Struct):
     """The account as the engine last valued it (`at_ms`, `seq`; both 0 before that).
 
     `equity` = `start` + `adjustments` + `realized` + `unrealized` - `fees` + `funding`; `cash` is that
     without `unrealized`. `day_profit` is since midnight UTC, without deposits and withdrawals. `peak` is the
     highest equity without them that is known, `drawdown` the fall from it, `drawdown_percent` that in percent
-    of it. `unvalued` are (asset, amount) without a price, which no number includes.
+    of it. `unvalued` are (asset, amount) without a price, which no number includes. `accounts` are those at
+    several venues, of which this is the sum; empty where there is one account.
     """
 
     seq: int
@@ -83,6 +94,7 @@ class AccountRow(msgspec.Struct):
     drawdown: str | None
     drawdown_percent: float | None
     unvalued: list[tuple[str, str]]
+    accounts: list[VenueAccountRow] = []
 
 
 class ProtectedBy(msgspec.Struct):
@@ -106,7 +118,7 @@ class PositionRow(msgspec.Struct):
     valued at, `value` size times mark, `unrealized` the profit at that price. `realized`, `fees` and
     `funding` are sums since the account began. `at_venue`, `in_engine` and `exiting` are the sizes that stops
     at the venue, stops in the engine and exits on their way would close; `unprotected` what none of them
-    would.
+    would. `venue` is that of the instrument where the journal has several, else "".
     """
 
     instrument: str
@@ -129,6 +141,7 @@ class PositionRow(msgspec.Struct):
     target_reason: str
     seq: int
     at_ms: int
+    venue: str = ""
 
 
 class OrderRow(msgspec.Struct):
@@ -141,7 +154,8 @@ class OrderRow(msgspec.Struct):
     is the order it is attached to. `distance` is how far the price has to move until it fills or fires,
     `distance_percent` that in percent of the price; negative: it is beyond. `reason` is what the owner or the
     venue gives last. `state` is as in `OrderChanged`, for a stop in the engine as in `StopChanged`.
-    `submitted_ms` is null for an order of an earlier day of which only the state is known.
+    `submitted_ms` is null for an order of an earlier day of which only the state is known. `venue`: as in
+    `PositionRow`.
     """
 
     id: str
@@ -174,6 +188,7 @@ class OrderRow(msgspec.Struct):
     submitted_ms: int | None
     updated_seq: int
     updated_ms: int
+    venue: str = ""
 
 
 class RefusalRow(msgspec.Struct):

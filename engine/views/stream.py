@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.events import (
+    AccountMarked,
     ActivityBarClosed,
     ActorFailed,
     ActorRestarted,
@@ -126,6 +127,7 @@ class Changes:
             ProtectionChanged: lambda _, one: self._of_book(one.instrument, one.owner),
             TargetChanged: lambda _, one: [("position", one.instrument, one.strategy)],
             EquityMarked: lambda _, __: [("equity",)],
+            AccountMarked: lambda _, __: [("equity",)],
             BarClosed: lambda seq, bar: [("bar", seq, bar)],
             BarCorrected: lambda seq, bar: [("bar", seq, bar)],
             ActivityBarClosed: lambda seq, bar: [("bar", seq, bar)],

@@ -48,7 +48,7 @@ def test_the_summary_is_json_too(tmp_path: Path) -> None:
     assert done.code == 0
     found = json.loads(done.out)
     naked = {"market": "ETH", "owner": "manual", "size": "-2", "protected_by": []}
-    assert found["positions"] == [{**naked, "ended": ["a stop of 2 at 103"]}]
+    assert found["positions"] == [{**naked, "ended": ["a stop of 2 at 103"], "venue": ""}]
     assert (found["refused"], found["halted_markets"], found["owed"]) == ({"margin": 2}, {"BTC": "adl"}, [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ import msgspec
 import pytest
 import trio
 
+from engine.commands.screen import rendered
+from engine.commands.situation import PARTS, Situation, screen
+from engine.commands.sources import Source, check_currencies
+from engine.config import AccountConfig, Config
+from engine.errors import SafetyRefusal
 from engine.events import (
     AccountAdjusted,
     AccountMarked,
@@ -20,16 +26,23 @@ from engine.events import (
     GatewayUp,
     InstrumentListed,
     MarketHalted,
+    MarketRules,
     OrderFilled,
     OrderRefused,
     OrderUnknown,
     PositionChanged,
     PositionDiffers,
+    SessionStarted,
     SetLeverage,
     SubmitOrder,
     engine_time,
 )
+from engine.journal import list_days
+from engine.loading.venues import find_venue
+from engine.records import read_records
 from engine.runtime.live import Live
+from engine.venue import Listing, VenueTime
+from engine.views.view import View
 from tests.docs_pages import ROOT, blocks
 from tests.live.kit import assert_replays, events, of
 from tests.live.two_venues import BINANCE, HYPERLIQUID, config, two_venues
@@ -48,7 +61,7 @@ def slept(seconds: float) -> Callable[[Live], Awaitable[None]]:
 
 async def test_orders_go_to_both_venues_and_the_equity_is_their_sum(paced_clock: Any, tmp_path: Path) -> None:
     async with two_venues(speed=20.0) as two:
-        result = await two.live(tmp_path, config(BOTH), slept(3))
+        result = await two.live(tmp_path, config(BOTH, on_stop="keep"), slept(1.5))
         assert result.live_orders == 0
         await two.agrees(tmp_path)
     listed = {one.instrument: one.venue for one in of(InstrumentListed, tmp_path)}
@@ -57,12 +70,91 @@ async def test_orders_go_to_both_venues_and_the_equity_is_their_sum(paced_clock:
     assert {one.venue for one in of(AccountRead, tmp_path)} == {HYPERLIQUID, BINANCE}
     assert not of(PositionDiffers, tmp_path)
     assert not of(AccountAdjusted, tmp_path)
-    first = of(EquityMarked, tmp_path)[0]
+    first, last = of(EquityMarked, tmp_path)[0], of(EquityMarked, tmp_path)[-1]
     assert int(first.equity) == 150_000 * 10**first.scale
     marks = {one.venue: one for one in of(AccountMarked, tmp_path)}
-    last = of(EquityMarked, tmp_path)[-1]
     assert int(last.equity) == sum(int(one.equity) for one in marks.values())
     assert {one.venue: one.currency for one in marks.values()} == {HYPERLIQUID: "USDC", BINANCE: "USDT"}
+    books = {str(one).partition(" Both")[0] for one in result.positions}
+    assert books == {"BTC at hyperliquid", "BTCUSDT at binance-usdm"}
+    shown = shown_status(tmp_path)
+    for words in (r"account +hyperliquid: [0-9,.]+ USDC", r"account +binance-usdm: [0-9,.]+ USDT", *books):
+        assert re.search(words, shown), words
+
+
+def shown_status(root: Path) -> str:
+    """Return what `engine status` shows at the end of a journal."""
+    view = View(bytes(16))
+    for day in list_days(root):
+        view.apply(read_records(day.path))
+    answers = {name: msgspec.to_builtins(getattr(view, name)()) for name in PARTS}
+    return "\n".join(rendered(screen(Situation.of(answers)), 160, colors=False))
+
+
+async def test_a_journal_of_two_venues_goes_on_with_one_while_the_other_is_away(
+    paced_clock: Any, tmp_path: Path
+) -> None:
+    """What it holds at the other stays in its books, and is equal there when both are back."""
+    both = config(BOTH, on_stop="keep")
+    names = ("hyperliquid:BTC", "binance-usdm:BTCUSDT")
+    async with two_venues(speed=20.0) as two:
+        await two.live(tmp_path, both, slept(1.5))
+        held = await two.positions(BINANCE)
+        assert held
+        away = two.urls.pop(BINANCE)
+        one = {"venues": [HYPERLIQUID], "armed": [HYPERLIQUID]}
+        result = await two.live(tmp_path, both, slept(1.5), **one)
+        assert [str(book).split()[2] for book in result.positions][1:] == [BINANCE]
+        sent = len(of(SubmitOrder, tmp_path))
+        two.urls[BINANCE] = away
+        await two.live(tmp_path, both, slept(1.5))
+        assert len(of(SubmitOrder, tmp_path)) > sent
+        await two.agrees(tmp_path)
+    assert {one.key for one in of(InstrumentListed, tmp_path)} == set(names)
+    assert not of(MarketHalted, tmp_path)
+    starts = [seq for seq, one in enumerate(events(tmp_path)) if isinstance(one, SessionStarted)]
+    alone = events(tmp_path)[starts[1] : starts[2]]
+    listed = {one.instrument: one.venue for one in of(InstrumentListed, tmp_path)}
+    assert {listed[one.instrument] for one in alone if isinstance(one, OrderFilled)} == {HYPERLIQUID}
+    equity = [one for one in alone if isinstance(one, EquityMarked)][-1]
+    assert int(equity.equity) > 149_000 * 10**equity.scale, "the other account still counts"
+
+
+async def test_accounts_in_two_currencies_are_summed_at_the_configured_price(
+    paced_clock: Any, tmp_path: Path
+) -> None:
+    settings = config(BOTH, on_stop="flatten")
+    half = msgspec.structs.replace(settings.account, prices={"USDT": "0.5"})
+    async with two_venues(speed=20.0) as two:
+        await two.live(tmp_path, msgspec.structs.replace(settings, account=half), slept(1.5))
+        await two.agrees(tmp_path)
+    first, last = of(EquityMarked, tmp_path)[0], of(EquityMarked, tmp_path)[-1]
+    assert int(first.equity) == int(first.start) == 125_000 * 10**first.scale
+    marks = {one.venue: int(one.equity) for one in of(AccountMarked, tmp_path)}
+    exact = 2 * marks[HYPERLIQUID] + marks[BINANCE]
+    assert abs(2 * int(last.equity) - exact) <= 6, "one rounding for each sum"
+    assert not of(AccountAdjusted, tmp_path), "each account is compared in its own currency"
+
+
+@pytest.mark.parametrize(
+    ("currency", "prices", "words"),
+    [
+        ("", {}, "USDC at hyperliquid, USDT at binance-usdm"),
+        ("USDC", {}, 'prices = { USDT = "1" }'),
+        ("EUR", {"USDT": "1"}, "the account at hyperliquid is in USDC"),
+    ],
+)
+def test_accounts_that_cannot_be_summed_are_refused(
+    currency: str, prices: dict[str, str], words: str
+) -> None:
+    def source(name: str, quote: str) -> Any:
+        listed = InstrumentListed(0, 1, name, "X", 2, 3, rules=MarketRules(quote=quote))
+        return Source(find_venue(name), "", None, Listing([listed], VenueTime(0, 0, 0)), False)  # type: ignore[arg-type]
+
+    sources = [source(HYPERLIQUID, "USDC"), source(BINANCE, "USDT")]
+    check_currencies(sources, Config(account=AccountConfig(currency="USDC", prices={"USDT": "1"})))
+    with pytest.raises(SafetyRefusal, match=words):
+        check_currencies(sources, Config(account=AccountConfig(currency=currency, prices=prices)))
 
 
 async def test_while_one_venue_is_down_the_other_trades_and_closes(paced_clock: Any, tmp_path: Path) -> None:

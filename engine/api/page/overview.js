@@ -9,7 +9,7 @@ import { Table } from "./table.js";
 import { whyColumn } from "./why.js";
 
 const NUMBERS = [
-  ["Equity", (account) => money(account.equity), () => "", (account) => account.currency],
+  ["Equity", (account) => money(account.equity), () => "", accountsNote],
   ["Today", (account) => signed(account.day_profit), (account) => tone(account.day_profit), () => "since 00:00 UTC"],
   ["Unrealised", (account) => signed(account.unrealized), (account) => tone(account.unrealized), () => "open positions"],
   ["Drawdown", (account) => money(account.drawdown), () => "", (account) => percent(account.drawdown_percent)],
@@ -30,7 +30,7 @@ export function startOverview() {
     empty: "No position is open.",
     fits: true,
     columns: [
-      { title: "Market", width: "7rem", text: (row) => row.instrument },
+      { title: "Market", width: "7rem", text: marketName, hint: (row) => row.venue },
       { title: "Book", width: "7rem", text: (row) => row.owner },
       { title: "Size", width: "6rem", numeric: true, text: (row) => plain(row.size), tone: (row) => tone(row.size) },
       { title: "Entry", width: "6.5rem", numeric: true, text: (row) => plain(row.entry) },
@@ -114,7 +114,7 @@ function startNumbers() {
 
 export function orderColumns() {
   return [
-    { title: "Market", width: "7rem", text: (row) => row.instrument },
+    { title: "Market", width: "7rem", text: marketName, hint: (row) => row.venue },
     { title: "Book", width: "7rem", text: (row) => row.owner },
     { title: "Side", width: "3.2rem", text: (row) => row.side, tone: (row) => (row.side === "buy" ? "up" : "down") },
     { title: "Kind", width: "8rem", text: kind, hint: (row) => row.id || row.handle },
@@ -124,6 +124,15 @@ export function orderColumns() {
     { title: "Held", width: "5rem", text: (row) => row.held },
   ];
 }
+
+// The currency of the account, and the value of each where there are several.
+function accountsNote(account) {
+  const each = (account.accounts ?? []).map((one) => `${one.venue} ${money(one.equity)} ${one.currency}`);
+  return [account.currency, ...each].join(", ");
+}
+
+// The market of a position or an order; with its venue where there are several and the label does not name it.
+const marketName = (row) => (!row.venue || row.instrument.startsWith(`${row.venue}:`) ? row.instrument : `${row.instrument} at ${row.venue}`);
 
 const sorted = (rows) => [...rows.values()].sort((a, b) => (keyOfPosition(a) < keyOfPosition(b) ? -1 : 1));
 
