@@ -80,15 +80,16 @@ __all__ = ["sandbox_command"]
     "--account",
     "accounts",
     multiple=True,
-    metavar="ADDRESS:USDC",
-    help="An account, as the venue's protocol names it, and its balance; may be repeated.",
+    metavar="[NAME=]ADDRESS:USDC",
+    help="An account, as the venue's protocol names it, and its balance; may be repeated. With several "
+    "venues the name of its venue comes first.",
 )
 @click.option(
     "--volume",
     "volumes",
     multiple=True,
-    metavar="ADDRESS:USD",
-    help="Volume that an account has traded before; may be repeated.",
+    metavar="[NAME=]ADDRESS:USD",
+    help="Volume that an account has traded before, given in the same way; may be repeated.",
 )
 @click.option(
     "--network",
@@ -160,16 +161,21 @@ def sandbox_command(
         speed=speed,
         history_s=history_s,
         drop_every_s=drop_every_s,
-        accounts=tuple(_pair(text, "--account") for text in accounts),
-        volumes=tuple(_pair(text, "--volume") for text in volumes),
         network=network,
         rate_limit=rate_limit == "on",
         faults=faults,
         maker=maker,
     )
     names = names_in(instruments)
+    pairs = _by_venue(accounts, venues, "--account"), _by_venue(volumes, venues, "--volume")
     exchanges = {
-        name: _exchange(find_venue(name), number, names, options) for number, name in enumerate(venues)
+        name: _exchange(
+            find_venue(name),
+            number,
+            names,
+            msgspec.structs.replace(options, accounts=pairs[0][name], volumes=pairs[1][name]),
+        )
+        for number, name in enumerate(venues)
     }
     run_exchanges(exchanges, options, as_json=as_json, until_eof=until_eof)
 
@@ -194,6 +200,23 @@ def _exchange(venue: Venue, number: int, names: Sequence[str], options: SandboxO
         instruments=venue.own_names([name for name in names if name not in others]),
     )
     return LocalExchange(own, protocol)
+
+
+def _by_venue(
+    texts: Sequence[str], venues: Sequence[str], option: str
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return (account, amount) by venue. Raises UsageError unless each says whose it is, if that is open."""
+    found: dict[str, tuple[tuple[str, str], ...]] = dict.fromkeys(venues, ())
+    for text in texts:
+        name, equals, own = text.partition("=")
+        if not (equals and name in venues):
+            if len(venues) > 1:
+                raise UsageError(
+                    f"{option}: with several venues write the name of one first, {venues[0]}=..."
+                )
+            name, own = venues[0], text
+        found[name] += (_pair(own, option),)
+    return found
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

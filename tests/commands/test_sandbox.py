@@ -40,6 +40,8 @@ def test_options_set_accounts_limits_and_faults() -> None:
         (["--account", ADDRESS], "--account"),
         (["--account", "0xabc:5"], "--account"),
         (["--account", f"{ADDRESS}:five"], "--account"),
+        (["--venue", "hyperliquid", "--venue", "kraken", "--account", f"{ADDRESS}:5"], "hyperliquid=..."),
+        (["--venue", "hyperliquid", "--venue", "kraken", "--account", f"kraken={ADDRESS}:5"], "kraken"),
         (["--volume", f"{ADDRESS}:5"], "no --account has this address"),
         (["--faults", "explode:1"], "unknown fault 'explode'"),
         (["--faults", "drop:1@exchange"], "choose one of: market, user, ws"),
