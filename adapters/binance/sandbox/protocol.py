@@ -59,10 +59,11 @@ _encode = msgspec.json.encode
 
 
 class _Connection:
-    """The streams of one client. `combined`: events are wrapped with the name of their stream."""
+    """The streams of one client, since `since_ns`. `combined`: events bear the name of their stream."""
 
-    def __init__(self, root: str, *, combined: bool) -> None:
+    def __init__(self, root: str, since_ns: int, *, combined: bool) -> None:
         self.root = root
+        self.since_ns = since_ns
         self.combined = combined
         self.streams: dict[str, None] = {}
         self.messages = Window(1)
@@ -74,6 +75,8 @@ class BinanceProtocol(VenueProtocol):
     ws_path: ClassVar[str] = ""
     sizes: ClassVar[tuple[str, str] | None] = (r'"q":"[^"]*"', '"q":"0"')
     venue: ClassVar[Market] = SPOT
+    lifetime_s: ClassVar[float] = 86_400
+    """A connection for market data is cut after so long, in the exchange's time."""
 
     def __init__(self, market: Tape, options: SandboxOptions) -> None:
         super().__init__(market, options)
@@ -179,7 +182,7 @@ class BinanceProtocol(VenueProtocol):
         match = _PATHS.fullmatch(client.path)
         assert match is not None, "only such a path is opened"
         root, kind, named = match.groups()
-        connection = _Connection(root or "", combined=kind == "stream")
+        connection = _Connection(root or "", self.server.reached_ns, combined=kind == "stream")
         self._connections[client] = connection
         if kind == "stream" and client.query.startswith("streams="):
             named = client.query.removeprefix("streams=").partition("&")[0]
@@ -283,9 +286,16 @@ class BinanceProtocol(VenueProtocol):
             if self.venue.kind == "perp":
                 for state in self.symbols.values():
                     self._send_mark(state, now_ns // _MS_NS)
+            self._cut_old(now_ns - int(self.lifetime_s * _SECOND_NS))
         self.trading.user_data.expire(now_ns // _MS_NS)
         self._answer_questions(now_ns)
         return min(self._depth_due_ns, self._second_due_ns)
+
+    def _cut_old(self, before_ns: int) -> None:
+        for client in [
+            one for one, connection in self._connections.items() if connection.since_ns < before_ns
+        ]:
+            client.abort()
 
     def _answer_questions(self, reached_ns: int) -> None:
         while self._questions and self._questions[0][0] <= reached_ns:
