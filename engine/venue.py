@@ -20,7 +20,7 @@ from typing import ClassVar, Literal, Protocol
 import msgspec
 
 from engine.config import Config, read_section
-from engine.events import CandleRead, Event, FundingRead, InstrumentListed, MarketRules
+from engine.events import CandleRead, Event, FundingRead, InstrumentListed, MarketRules, OpenInterestRead
 from engine.ports import Clock, Edge, Effects
 
 __all__ = [
@@ -116,7 +116,8 @@ class Rules(msgspec.Struct, frozen=True):
     window without trades, and the order of trades (see `InstrumentListed`). `markets`: by kind of
     instrument, the trading rules of its markets; what differs between markets is set by the listing.
     `candle_grace_s`: how long after its end a candle may still lack trades. `candles_kept`: how many of the
-    newest candles of an interval the venue keeps (0: all).
+    newest candles of an interval the venue keeps (0: all). `interest_s`: the time between two readings of
+    open interest, if the venue has a history of them, else 0; it keeps those of the last `interest_kept_s`.
     """
 
     price_figures: int = 0
@@ -126,6 +127,8 @@ class Rules(msgspec.Struct, frozen=True):
     markets: Mapping[str, MarketRules] = {}
     candle_grace_s: int = 3
     candles_kept: int = 0
+    interest_s: int = 0
+    interest_kept_s: int = 0
 
 
 class Unusable(msgspec.Struct, frozen=True):
@@ -180,7 +183,7 @@ class VenueClient(ABC):
     """One session's access to a venue at one address.
 
     `health` holds lines for people, by name; feeds and gateway add theirs when they are made. `unusable`
-    holds the rows that `candles` and `funding_rates` left out; the caller clears it.
+    holds the rows that `candles`, `funding_rates` and `open_interest` left out; the caller clears it.
     """
 
     def __init__(self) -> None:
@@ -224,6 +227,16 @@ class VenueClient(ABC):
         """Return the settled funding rates from `from_ns` on, before `to_ns`, oldest first.
 
         Empty where the venue has none; rows that cannot be used are added to `unusable`. Raises VenueError.
+        """
+        return []
+
+    async def open_interest(
+        self, listed: InstrumentListed, from_ns: int, to_ns: int
+    ) -> Sequence[OpenInterestRead]:
+        """Return the readings of open interest from `from_ns` on, before `to_ns`, oldest first.
+
+        Only asked where `Rules.interest_s` says that there are any; rows that cannot be used are added to
+        `unusable`. Raises VenueError.
         """
         return []
 

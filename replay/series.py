@@ -1,7 +1,8 @@
 """Series of open interest, funding and liquidations from recorded days, by window.
 
 Open interest and the running funding rate are states that a venue repeats (`ContextRead`): a row has the
-first, highest, lowest and last value received in its window. Settled rates (`FundingRead`) are added up.
+first, highest, lowest and last value received in its window. Windows without any have what was read from the
+venue's history of open interest (`OpenInterestRead`). Settled rates (`FundingRead`) are added up.
 Liquidations (`LiquidationRead`) are added up by what they closed, and as a heat map also by price level, by
 the code of the actor of `[flow] liquidations`.
 Windows without data have no row. Promises: every number is exact; the same days give the same rows; memory
@@ -20,7 +21,7 @@ from engine.actors.bars import is_implausible
 from engine.actors.flow.levels import width_of
 from engine.actors.flow.liquidations import ForcedWindow
 from engine.clock import iso_text, window_end, window_start
-from engine.events import ContextRead, FundingRead, InstrumentListed, LiquidationRead
+from engine.events import ContextRead, FundingRead, InstrumentListed, LiquidationRead, OpenInterestRead
 from engine.values import format_interval, format_scaled
 from replay.joining import JoinedDays
 
@@ -29,7 +30,7 @@ __all__ = ["KINDS", "series_of"]
 KINDS: Final = ("open-interest", "funding", "liquidations", "liquidation-levels")
 """The series, besides bars of prices."""
 
-_TYPES: Final = (InstrumentListed, ContextRead, FundingRead, LiquidationRead)
+_TYPES: Final = (InstrumentListed, ContextRead, FundingRead, OpenInterestRead, LiquidationRead)
 _SCALE: Final = 60
 """The scale at which values of different scales are compared and added; no venue is finer."""
 
@@ -68,6 +69,7 @@ def series_of(
     states: dict[_Key, _State] = {}
     settled: dict[_Key, int] = {}
     closed: dict[_Key, ForcedWindow] = {}
+    past: list[OpenInterestRead] = []
     widths: dict[int, int] = {}
     read = 0
     for batch in joined.batches():
@@ -81,6 +83,8 @@ def series_of(
                     key = event.instrument, window_start(interval_ns, event.recv_ns)
                     exact = _exact(value, event.scale)
                     states.setdefault(key, _State(exact, exact, exact, exact)).add(exact)
+            elif isinstance(event, OpenInterestRead) and kind == "open-interest":
+                past.append(event)
             elif isinstance(event, FundingRead) and kind == "funding" and not event.per_unit:
                 key = event.instrument, window_start(interval_ns, event.venue_ns)
                 settled[key] = settled.get(key, 0) + _exact(event.rate, event.scale)
@@ -93,6 +97,12 @@ def series_of(
                 key = number, window_start(interval_ns, event.venue_ns)
                 closed.setdefault(key, ForcedWindow({})).add(event, widths[number])
         progress(read)
+    read_live = frozenset(states)
+    for one in sorted(past, key=lambda found: (found.venue_ns, found.recv_ns)):
+        key = one.instrument, window_start(interval_ns, one.venue_ns)
+        if key not in read_live:
+            exact = _exact(one.open_interest, one.scale)
+            states.setdefault(key, _State(exact, exact, exact, exact)).add(exact)
     keys = sorted(states.keys() | settled.keys() | closed.keys(), key=lambda key: (listed[key[0]].key, *key))
     return [
         (listed[key[0]], dict(_shared(key, interval_ns, listed[key[0]])) | row)

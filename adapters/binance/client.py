@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from adapters.binance.channels import venue_intervals
 from adapters.binance.decode import NS_PER_MS
 from adapters.binance.feed import BinanceFeed, RawTradesFeed
-from adapters.binance.history import read_candles, read_closed, read_rates, warmup
+from adapters.binance.history import read_candles, read_closed, read_interest, read_rates, warmup
 from adapters.binance.listing import list_instruments
 from adapters.binance.markets import Market
 from adapters.binance.rest import BinanceRest
@@ -24,7 +24,7 @@ from adapters.transport.network import NETWORK, Network
 from adapters.transport.rest import VenueNow
 from adapters.transport.setup import FeedSetup
 from engine.errors import VenueProtocolError
-from engine.events import CandleRead, Event, FundingRead, InstrumentListed
+from engine.events import CandleRead, Event, FundingRead, InstrumentListed, OpenInterestRead
 from engine.venue import Account, Gateway, SessionContext, Signer
 
 if TYPE_CHECKING:
@@ -108,6 +108,13 @@ class BinanceClient(MarketClient[BinanceRest]):
         if listed.kind == "spot":
             return []
         return await read_rates(info, listed, from_ns, to_ns, recv_ns, odd)
+
+    async def _interest(
+        self, info: BinanceRest, listed: InstrumentListed, from_ns: int, to_ns: int, recv_ns: int, odd: Odd
+    ) -> list[OpenInterestRead]:
+        if listed.kind == "spot":
+            return []
+        return await read_interest(info, listed, from_ns, to_ns, recv_ns, odd)
 
     async def warm_up(
         self, instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int, now_ns: int

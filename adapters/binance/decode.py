@@ -28,6 +28,7 @@ from adapters.binance.wire import (
     KlineRow,
     LiquidationOrder,
     MarkPrice,
+    PastInterest,
     PremiumIndex,
     RawTrade,
     RestAggTrade,
@@ -45,12 +46,13 @@ from engine.events import (
     FundingRead,
     InstrumentListed,
     LiquidationRead,
+    OpenInterestRead,
     Quote,
     Trade,
 )
 from engine.values import BUY, SELL, parse_interval, parse_scaled, wide
 
-__all__ = ["CONTEXT_SCALE", "Decoder"]
+__all__ = ["CONTEXT_SCALE", "Decoder", "answered_interest"]
 
 NS_PER_MS: Final = 1_000_000
 
@@ -313,6 +315,16 @@ class Decoder(ValueDecoder):
             return None
         rate = wide(rounded(row.funding_rate, CONTEXT_SCALE, row.symbol))
         return FundingRead(recv_ns, venue_ns, listed.instrument, CONTEXT_SCALE, rate, 0)
+
+
+def answered_interest(listed: InstrumentListed, row: PastInterest, recv_ns: int) -> OpenInterestRead | None:
+    """Return open interest of the past, None if it is of another symbol. Raises VenueProtocolError."""
+    if row.symbol != listed.name:
+        return None
+    amount = rounded(row.sum_open_interest, CONTEXT_SCALE, row.symbol)
+    if amount < 0:
+        raise VenueProtocolError(f"{clip(row.symbol)}: open interest is negative")
+    return OpenInterestRead(recv_ns, row.at_ms * NS_PER_MS, listed.instrument, CONTEXT_SCALE, wide(amount))
 
 
 def _hourly(rate: int, hours: int) -> int:

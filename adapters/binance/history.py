@@ -12,17 +12,25 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapters.binance.channels import venue_intervals
-from adapters.binance.decode import NS_PER_MS, Decoder
-from adapters.binance.rest import TRADES_MAX, BinanceRest, Odd
-from adapters.binance.rules import CANDLE_GRACE_S
+from adapters.binance.decode import NS_PER_MS, Decoder, answered_interest
+from adapters.binance.rest import INTEREST_MAX, TRADES_MAX, BinanceRest, Odd
+from adapters.binance.rules import CANDLE_GRACE_S, INTEREST_S
 from adapters.transport.governor import Priority
 from engine.clock import SECOND_NS
 from engine.errors import VenueProtocolError
-from engine.events import CandleRead, FundingRead, InstrumentListed, Trade
+from engine.events import CandleRead, FundingRead, InstrumentListed, OpenInterestRead, Trade
 from engine.values import format_interval, parse_interval
 from engine.venue import Unusable
 
-__all__ = ["WINDOWS_MAX", "read_candles", "read_closed", "read_rates", "read_trades", "warmup"]
+__all__ = [
+    "WINDOWS_MAX",
+    "read_candles",
+    "read_closed",
+    "read_interest",
+    "read_rates",
+    "read_trades",
+    "warmup",
+]
 
 WINDOWS_MAX: Final = 20_000
 """Windows of one interval that are repaired at once. The venue keeps all its candles."""
@@ -119,6 +127,34 @@ async def read_rates(
         if reached_ns < 0:
             break
         from_ns = reached_ns + 1
+    return [found[at_ns] for at_ns in sorted(found)]
+
+
+async def read_interest(
+    rest: BinanceRest, listed: InstrumentListed, from_ns: int, to_ns: int, recv_ns: int, odd: Odd
+) -> list[OpenInterestRead]:
+    """Return open interest from `from_ns` on, before `to_ns`, oldest first. Raises VenueError.
+
+    Each request is for as many readings as one answer can have, so it does not matter which of them the venue
+    would leave out.
+    """
+    found: dict[int, OpenInterestRead] = {}
+    page_ns = INTEREST_MAX * INTEREST_S * SECOND_NS
+    for start_ns in range(from_ns, to_ns, page_ns):
+        start_ms, end_ms = -(-start_ns // NS_PER_MS), (min(start_ns + page_ns, to_ns) - 1) // NS_PER_MS
+        for row in await rest.past_interest(listed.name, start_ms, end_ms, odd):
+            at_ns = row.at_ms * NS_PER_MS
+            if not start_ms <= row.at_ms <= end_ms:
+                continue
+            try:
+                read = answered_interest(listed, row, recv_ns)
+            except VenueProtocolError as error:
+                odd(Unusable(at_ns, str(error)))
+                continue
+            if read is not None:
+                found[at_ns] = read
+            else:
+                odd(Unusable(at_ns, "open interest that was not requested"))
     return [found[at_ns] for at_ns in sorted(found)]
 
 

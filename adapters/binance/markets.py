@@ -18,7 +18,10 @@ from adapters.transport.addresses import check_address, is_loopback
 from adapters.transport.governor import Limits, Rate
 from engine.errors import UsageError
 
-__all__ = ["SPOT", "USDM", "Market", "check_base_url", "websocket_root"]
+__all__ = ["SPOT", "STATISTICS", "USDM", "Market", "check_base_url", "websocket_root"]
+
+STATISTICS: Final = "/futures/data"
+"""The beginning of the paths of statistics of USD-M."""
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -115,6 +118,8 @@ USDM: Final = Market(
         "openInterest": 1,
         # Shares a limit of its own: 500 requests in five minutes.
         "fundingRate": 24,
+        # Shares a limit of its own: 1000 requests in five minutes.
+        "openInterestHist": 12,
     },
     depth_levels=1000,
     klines_max=1500,

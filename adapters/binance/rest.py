@@ -17,13 +17,14 @@ import httpx
 import msgspec
 
 from adapters.binance.listing import ExchangeInfo
-from adapters.binance.markets import Market, check_base_url
+from adapters.binance.markets import STATISTICS, Market, check_base_url
 from adapters.binance.wire import (
     DepthSnapshot,
     FundingInfo,
     FundingRate,
     KlineRow,
     OpenInterest,
+    PastInterest,
     PremiumIndex,
     RestAggTrade,
     RestTicker,
@@ -39,7 +40,7 @@ from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.venue import Unusable
 
-__all__ = ["TRADES_MAX", "BinanceRest", "Odd"]
+__all__ = ["INTEREST_MAX", "TRADES_MAX", "BinanceRest", "Odd"]
 
 _Body = TypeVar("_Body")
 
@@ -48,6 +49,9 @@ Odd = Callable[[Unusable], None]
 
 TRADES_MAX: Final = 1000
 """Trades of one answer."""
+
+INTEREST_MAX: Final = 500
+"""Readings of open interest of one answer."""
 
 _RATES_MAX: Final = 1000
 _NS_PER_MS: Final = 1_000_000
@@ -151,6 +155,16 @@ class BinanceRest(RestClient):
         rows = await self._answer("fundingRate", params, list[msgspec.Raw], Priority.HISTORY)
         return _rows(rows, FundingRate, odd)
 
+    async def past_interest(self, name: str, start_ms: int, end_ms: int, odd: Odd) -> list[PastInterest]:
+        """Return open interest of each five minutes from `start_ms` to `end_ms`, at most 500 rows.
+
+        A row that is no reading is passed to `odd`.
+        """
+        params = {"symbol": name, "period": "5m", "limit": INTEREST_MAX}
+        params |= {"startTime": start_ms, "endTime": end_ms}
+        rows = await self._answer("openInterestHist", params, list[msgspec.Raw], Priority.HISTORY)
+        return _rows(rows, PastInterest, odd)
+
     async def _answer(
         self, path: str, params: dict[str, Any], shape: type[_Body], priority: Priority = Priority.MARKET
     ) -> _Body:
@@ -158,7 +172,8 @@ class BinanceRest(RestClient):
 
     async def _read(self, path: str, params: dict[str, Any], priority: Priority) -> bytes:
         query = f"?{urlencode(params)}" if params else ""
-        request = Request("GET", f"{self.base_url}{self.market.api}/{path}{query}")
+        api = STATISTICS if path == "openInterestHist" else self.market.api
+        request = Request("GET", f"{self.base_url}{api}/{path}{query}")
         return await self._reader.read(request, path, self.market.weights[path], priority)
 
     def _decoded(self, path: str, body: bytes, shape: type[_Body]) -> _Body:
@@ -186,7 +201,7 @@ def _time_of(row: msgspec.Raw) -> int | None:
         return None
     at_ms = found[0] if isinstance(found, list) and found else None
     if isinstance(found, dict):
-        at_ms = found.get("fundingTime")
+        at_ms = found.get("fundingTime", found.get("timestamp"))
     return at_ms * _NS_PER_MS if type(at_ms) is int and abs(at_ms) < 2**42 else None
 
 

@@ -12,12 +12,28 @@ from typing import Final
 from engine.events import MarketRules
 from engine.venue import Rules
 
-__all__ = ["CANDLE_GRACE_S", "FUNDING_HOURS", "PERP", "RENAMED", "SPOT_MARKET", "SPOT_RULES", "USDM_RULES"]
+__all__ = [
+    "CANDLE_GRACE_S",
+    "FUNDING_HOURS",
+    "INTEREST_KEPT_S",
+    "INTEREST_S",
+    "PERP",
+    "RENAMED",
+    "SPOT_MARKET",
+    "SPOT_RULES",
+    "USDM_RULES",
+]
 
 FUNDING_HOURS: Final = 8
 """Hours between two funding payments, where `fundingInfo` names no other number."""
 
 CANDLE_GRACE_S: Final = 3
+
+INTEREST_S: Final = 300
+"""The finest period of `openInterestHist`."""
+
+INTEREST_KEPT_S: Final = 30 * 86_400 - 600
+"""How long it is kept: "the latest 1 month", of which the first minutes are left to chance."""
 
 RENAMED: Final = {"MATIC": "POL", "FTM": "S", "RNDR": "RENDER", "EOS": "A"}
 """Assets that were renamed: what a symbol that is not traded any more is called now."""
@@ -52,5 +68,10 @@ SPOT_RULES: Final = Rules(
     silence="flat", ids="sequence", candle_grace_s=CANDLE_GRACE_S, markets={"spot": SPOT_MARKET}
 )
 USDM_RULES: Final = Rules(
-    silence="flat", ids="sequence", candle_grace_s=CANDLE_GRACE_S, markets={"perp": PERP}
+    silence="flat",
+    ids="sequence",
+    candle_grace_s=CANDLE_GRACE_S,
+    markets={"perp": PERP},
+    interest_s=INTEREST_S,
+    interest_kept_s=INTEREST_KEPT_S,
 )

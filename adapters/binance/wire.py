@@ -40,6 +40,7 @@ __all__ = [
     "LiquidationOrder",
     "MarkPrice",
     "OpenInterest",
+    "PastInterest",
     "PremiumIndex",
     "RawTrade",
     "Reply",
@@ -187,6 +188,19 @@ class OpenInterest(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     symbol: Name
     open_interest: Number
     time: Millis = 0
+
+
+class PastInterest(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """Open interest of the past (`openInterestHist`), in base units. The time may be text."""
+
+    symbol: Name
+    sum_open_interest: Number
+    timestamp: Millis | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,13}$")]
+
+    @property
+    def at_ms(self) -> int:
+        """The time as a number."""
+        return int(self.timestamp)
 
 
 class DepthLost(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ from adapters.transport.setup import FeedSetup
 from adapters.transport.trades import LastTrade
 from engine.clock import SECOND_NS, SystemClock
 from engine.errors import UsageError
-from engine.events import CandleRead, Event, FundingRead, InstrumentListed
+from engine.events import CandleRead, Event, FundingRead, InstrumentListed, OpenInterestRead
 from engine.ports import Edge
 from engine.values import parse_interval
 from engine.venue import Listing, Rules, SessionContext, VenueClient, VenueTime
@@ -127,6 +127,12 @@ class MarketClient(VenueClient, Generic[_Info]):
         """Return the rates settled from `from_ns` on, before `to_ns`, oldest first. Raises VenueError."""
         return []
 
+    async def _interest(
+        self, info: _Info, listed: InstrumentListed, from_ns: int, to_ns: int, recv_ns: int, odd: Odd
+    ) -> list[OpenInterestRead]:
+        """Return open interest from `from_ns` on, before `to_ns`, oldest first. Raises VenueError."""
+        return []
+
     # ---- the same for every venue
 
     async def listing(self, names: Sequence[str]) -> Listing:
@@ -198,6 +204,14 @@ class MarketClient(VenueClient, Generic[_Info]):
         async with self._info() as info:
             now_ns = SystemClock().now_ns()
             return await self._rates(info, listed, from_ns, to_ns, now_ns, self.unusable.append)
+
+    async def open_interest(
+        self, listed: InstrumentListed, from_ns: int, to_ns: int
+    ) -> Sequence[OpenInterestRead]:
+        """See `VenueClient.open_interest`. Reads all pages."""
+        async with self._info() as info:
+            now_ns = SystemClock().now_ns()
+            return await self._interest(info, listed, from_ns, to_ns, now_ns, self.unusable.append)
 
     def _info(self) -> _Info:
         return self._make_info(self._base_url, governor=self._governor, transport=self._network.http())

@@ -1,4 +1,4 @@
-"""`engine backfill`: writes a venue's history of candles and funding rates into the journal."""
+"""`engine backfill`: writes a venue's history of candles, funding rates, open interest into the journal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from engine.runtime.backfill import (
     read_series,
     run_backfill,
 )
-from engine.runtime.holes import HistorySeries
+from engine.runtime.holes import FUNDING, OPEN_INTEREST, HistorySeries
 from engine.stores.catchup import rebuild
 from engine.stores.sqlite.store import SqliteStore
 from engine.values import format_interval, parse_interval
@@ -35,12 +35,15 @@ from engine.venue import Venue
 
 __all__ = ["backfill_command"]
 
+_OTHERS = {"funding": FUNDING, "open-interest": OPEN_INTEREST}
+"""Series that are not of an interval."""
+
 _SPANS_MAX = 20
 """Missing spans that are listed."""
 
 
 class Series(msgspec.Struct):
-    """The result for one instrument and interval ("funding": rates).
+    """The result for one instrument and interval ("funding": rates, "open-interest": readings of that).
 
     `windows` is how many of the span are over, `already` how many the journal had, `rows` how many are new,
     the earliest `first`, the latest `last`. `missing` are not known: neither by a candle nor by the venue's
@@ -84,6 +87,13 @@ class Backfilled(msgspec.Struct):
 @click.option("--since", required=True, metavar="2024-11-01", help="ISO 8601, UTC.")
 @click.option("--until", metavar="2024-12-01", help="Default: now.")
 @click.option("--funding/--no-funding", default=True, show_default=True, help="Funding rates too.")
+@click.option(
+    "--open-interest/--no-open-interest",
+    "interest",
+    default=False,
+    show_default=True,
+    help="Open interest too.",
+)
 @click.option("--base-url", metavar="URL", help="Address of the venue. Default: its own.")
 @click.option(
     "--journal", "root", type=click.Path(path_type=Path), default=Path("journal"), show_default=True
@@ -97,12 +107,13 @@ def backfill_command(
     since: str,
     until: str | None,
     funding: bool,
+    interest: bool,
     base_url: str | None,
     root: Path,
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Read candles and funding rates into the journal and the SQLite database.
+    """Read candles, funding rates and open interest into the journal and the SQLite database.
 
     Only windows that the journal does not have yet are requested: a run can be repeated with any spans, and
     continues after a kill. A candle that the venue did not have is requested again by the next run an hour
@@ -129,6 +140,10 @@ def backfill_command(
     series = [Series(name, format_interval(span)) for name in names for span in spans]
     if funding:
         series += [Series(name, "funding") for name in names]
+    if interest:
+        if not venue.rules.interest_s:
+            raise UsageError(f"the venue {venue.name!r} has no history of open interest")
+        series += [Series(name, "open-interest") for name in names]
     trio.run(_backfill, root, venue, address, config, series, start_ns, end_ns)
     database = db or root / "retape.db"
     rebuild(SqliteStore(database), day_folders((root,)))
@@ -162,10 +177,12 @@ async def _backfill(
         with progress("backfill", len(series)) as show:
             for done, one in enumerate(series, start=1):
                 instrument = find_instrument(one.instrument, listed)
-                interval_ns = 0 if one.interval == "funding" else parse_interval(one.interval)
+                interval_ns = (
+                    _OTHERS[one.interval] if one.interval in _OTHERS else parse_interval(one.interval)
+                )
                 wanted = SeriesPlan(interval_ns, start_ns, end_ns)
                 result = SeriesRead()
-                if interval_ns or instrument.rules.on_margin:
+                if interval_ns > 0 or instrument.rules.on_margin:
                     have = known.get((instrument.key, interval_ns), HistorySeries())
                     async for found in read_series(
                         client, venue.rules, instrument, wanted, have, listing.time.venue_ns, result

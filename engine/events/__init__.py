@@ -105,6 +105,7 @@ from engine.events.readings import (
     HistoryRead,
     LiquidationRead,
     MidsRead,
+    OpenInterestRead,
 )
 from engine.events.rules import KINDS, MarketRules, assumed_rules
 from engine.events.session import (
@@ -236,6 +237,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     HaltsChanged,
     LiquidationRead,
     LiquidationLevelsClosed,
+    OpenInterestRead,
 )
 
 __all__ = [
@@ -308,6 +310,7 @@ __all__ = [
     "ModifyOrder",
     "ModifyRejected",
     "ModifyRequested",
+    "OpenInterestRead",
     "OperatorCommand",
     "OrderAccepted",
     "OrderApproved",

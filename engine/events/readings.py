@@ -23,6 +23,7 @@ __all__ = [
     "HistoryRead",
     "LiquidationRead",
     "MidsRead",
+    "OpenInterestRead",
 ]
 
 BookLevels = Annotated[tuple[tuple[int, int, int], ...], "levels"]
@@ -112,8 +113,8 @@ class HistoryRead(Event, frozen=True, tag="history-read"):
     """A request for the venue's history was answered, and some windows of it have no candle or rate.
 
     Covers the windows from `from_ns` to `to_ns` (exclusive) of one series; `interval_ns` 0 stands for funding
-    rates, `rows` is how many there were. `venue_ns` is the venue's time at the request. Windows before
-    `kept_ns` are older than what the venue keeps.
+    rates, -1 for open interest, `rows` is how many there were. `venue_ns` is the venue's time at the request.
+    Windows before `kept_ns` are older than what the venue keeps.
     """
 
     recv_ns: int
@@ -142,6 +143,16 @@ class LiquidationRead(Event, frozen=True, tag="liquidation-read"):
     size: Size
     trade_id: int | str = ""
     sampled: bool = False
+
+
+class OpenInterestRead(Event, frozen=True, tag="open-interest-read"):
+    """Open interest at `venue_ns`, in base units, from the venue's history."""
+
+    recv_ns: int
+    venue_ns: int
+    instrument: InstrumentId
+    scale: int
+    open_interest: Annotated[Amount, "scaled"]
 
 
 class FeedPolling(Event, frozen=True, tag="feed-polling"):

@@ -23,6 +23,7 @@ from engine.events import (
     FundingRead,
     HistoryRead,
     InstrumentListed,
+    OpenInterestRead,
     SessionStopped,
 )
 from engine.journal import Witness, day_name, list_days
@@ -30,7 +31,7 @@ from engine.ports import Clock, Ids
 from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committer
 from engine.runtime.effects import MeasuredEffects
-from engine.runtime.holes import HistorySeries, Spans, without
+from engine.runtime.holes import FUNDING, OPEN_INTEREST, HistorySeries, Row, Spans, series_of, without
 from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.numbering import numbered
 from engine.sequencer import Sequencer
@@ -55,7 +56,7 @@ _FUNDING_S = 3600
 """Time between two rates where the venue's rules do not state it."""
 
 SeriesKey = tuple[str, int]
-"""The key of an instrument and an interval in ns; 0 for funding rates."""
+"""The key of an instrument and an interval in ns, or what stands for it (see `holes.py`)."""
 
 Known = dict[SeriesKey, HistorySeries]
 """By series, what a journal has of it."""
@@ -78,7 +79,7 @@ Read = Callable[[Sequence[InstrumentListed]], AsyncIterator[list[Event]]]
 
 
 class SeriesPlan(msgspec.Struct, frozen=True):
-    """The series and the span to read: `interval_ns` 0 stands for funding rates, times are UTC ns."""
+    """The series and the span to read, in UTC ns. `interval_ns`: also `FUNDING` or `OPEN_INTEREST`."""
 
     interval_ns: int
     start_ns: int
@@ -101,7 +102,7 @@ class SeriesRead(msgspec.Struct):
 
 
 def known_history(root: Path, rules: Rules) -> Known:
-    """Return the candles and funding rates that a journal already has, and the answers without any."""
+    """Return the candles, rates and open interest that a journal has, and the answers without any."""
     grace_ns = rules.candle_grace_s * SECOND_NS
     known: Known = {}
     keys: dict[int, str] = {}
@@ -111,11 +112,10 @@ def known_history(root: Path, rules: Rules) -> Known:
                 keys |= {one.instrument: one.key for one in event.instruments}
             elif isinstance(event, InstrumentListed):
                 keys[event.instrument] = event.key
-            elif isinstance(event, CandleRead | FundingRead | HistoryRead):
+            elif isinstance(event, CandleRead | FundingRead | OpenInterestRead | HistoryRead):
                 if isinstance(event, CandleRead) and event.purpose != "history":
                     continue
-                interval_ns = 0 if isinstance(event, FundingRead) else event.interval_ns
-                series = known.setdefault((keys[event.instrument], interval_ns), HistorySeries())
+                series = known.setdefault((keys[event.instrument], series_of(event)), HistorySeries())
                 series.add(event, grace_ns)
     return known
 
@@ -126,12 +126,15 @@ def windows_of(
     """Return the first and the last (exclusive) window of a span, and their length.
 
     Windows that may still change at the venue's time `venue_ns` are left out. A rate is settled at the start
-    of its window, a candle is complete at the end.
+    of its window, and open interest read then; a candle is complete at the end.
     """
     final_ns = venue_ns - rules.candle_grace_s * SECOND_NS
-    step = plan.interval_ns or (listed.rules.funding_s or _FUNDING_S) * SECOND_NS
+    if plan.interval_ns == OPEN_INTEREST:
+        step = rules.interest_s * SECOND_NS
+    else:
+        step = plan.interval_ns or (listed.rules.funding_s or _FUNDING_S) * SECOND_NS
     first = -(-plan.start_ns // step) * step
-    if plan.interval_ns:
+    if plan.interval_ns > 0:
         last = min(plan.end_ns, final_ns) // step * step
     else:
         last = min(-(-plan.end_ns // step) * step, final_ns // step * step + step)
@@ -155,23 +158,31 @@ async def read_series(
     first, last, step = windows_of(plan, listed, rules, venue_ns)
     series.step_ns = step
     # By its custom the venue has no candle of a quiet window, or settles no rates.
-    silent = listed.silence == "none" if plan.interval_ns else not listed.rules.funding_s
+    silent = (
+        listed.silence == "none"
+        if plan.interval_ns > 0
+        else plan.interval_ns == FUNDING and not listed.rules.funding_s
+    )
+    oldest_ns = -(-(venue_ns - rules.interest_kept_s * SECOND_NS) // step) * step
     result.step_ns, result.windows = step, (last - first) // step
     result.already = result.windows - _windows(series.without_rows(first, last), step)
     for from_ns, to_ns in series.due(first, last, venue_ns):
-        found: list[CandleRead | FundingRead] = []
+        found: list[Row] = []
         client.unusable.clear()
-        if plan.interval_ns:
+        if plan.interval_ns == OPEN_INTEREST:
+            from_ns = max(from_ns, oldest_ns)  # the venue refuses what is older
+            if from_ns >= to_ns:
+                continue
+            found += await client.open_interest(listed, from_ns, to_ns)
+        elif plan.interval_ns:
             found += await client.candles(listed, step, from_ns, to_ns)
         else:
             found += await client.funding_rates(listed, from_ns, to_ns)
         times = {at: row for row in found if from_ns <= (at := _time(row)) < to_ns}
         kept_ns = from_ns
-        if plan.interval_ns and rules.candles_kept:
+        if plan.interval_ns > 0 and rules.candles_kept:
             kept_ns = min([venue_ns // step * step - rules.candles_kept * step, *times])
-        fresh: list[CandleRead | FundingRead | HistoryRead] = [
-            row for at, row in sorted(times.items()) if at not in series.times
-        ]
+        fresh: list[Row | HistoryRead] = [row for at, row in sorted(times.items()) if at not in series.times]
         result.new += [at for at in sorted(times) if at not in series.times]
         bad = {one.at_ns for one in client.unusable}
         result.unusable += [one.reason for one in client.unusable]
@@ -188,7 +199,7 @@ async def read_series(
     result.missing = series.missing(first, last, silent=silent)
 
 
-def _time(row: CandleRead | FundingRead) -> int:
+def _time(row: Row) -> int:
     return row.start_ns if isinstance(row, CandleRead) else row.venue_ns
 
 

@@ -1,9 +1,9 @@
 """What a journal has of a venue's history, and what it does not have yet: the holes of a series.
 
-A series is the candles of one instrument and interval, or its funding rates. Its windows have one length,
-`step_ns`; a rate belongs to the window in which it was settled. A window is *known* if the journal has its
-candle or rate, or if the venue has none by its custom and said so `SETTLED_NS` or more after the window's
-end, when it still kept that window. Every other window is missing.
+A series is the candles of one instrument and interval, its funding rates, or its open interest. Its windows
+have one length, `step_ns`; a rate or a reading of open interest belongs to the window of its time. A window
+is *known* if the journal has its candle or rate, or if the venue has none by its custom and said so
+`SETTLED_NS` or more after the window's end, when it still kept that window. Every other window is missing.
 
 A missing or silent window is requested again as soon as its age has doubled since the last answer, and an
 hour after it at the latest, so a candle that the venue publishes late is found. A candle that was read within
@@ -19,9 +19,29 @@ from typing import Final
 import msgspec
 
 from engine.clock import SECOND_NS
-from engine.events import CandleRead, FundingRead, HistoryRead
+from engine.events import CandleRead, FundingRead, HistoryRead, OpenInterestRead
 
-__all__ = ["AGAIN_NS", "SETTLED_NS", "HistorySeries", "Spans", "merged", "without"]
+__all__ = [
+    "AGAIN_NS",
+    "FUNDING",
+    "OPEN_INTEREST",
+    "SETTLED_NS",
+    "HistorySeries",
+    "Row",
+    "Spans",
+    "merged",
+    "series_of",
+    "without",
+]
+
+Row = CandleRead | FundingRead | OpenInterestRead
+"""What a venue has of a window."""
+
+FUNDING: Final = 0
+"""In place of an interval: the series of funding rates."""
+
+OPEN_INTEREST: Final = -1
+"""In place of an interval: the series of open interest."""
 
 AGAIN_NS: Final = 3_600 * SECOND_NS
 """After which time a window without a candle is requested again."""
@@ -46,11 +66,11 @@ class HistorySeries(msgspec.Struct):
     times: set[int] = msgspec.field(default_factory=set)
     answers: list[HistoryRead] = msgspec.field(default_factory=list)
 
-    def add(self, event: CandleRead | FundingRead | HistoryRead, grace_ns: int = 0) -> None:
+    def add(self, event: Row | HistoryRead, grace_ns: int = 0) -> None:
         """Add what the journal has. A candle that was read less than `grace_ns` after its end is left out."""
         if isinstance(event, HistoryRead):
             self.answers.append(event)
-        elif isinstance(event, FundingRead):
+        elif isinstance(event, FundingRead | OpenInterestRead):
             self.times.add(event.venue_ns)
         elif not 0 <= event.recv_ns - event.venue_ns < grace_ns:
             self.times.add(event.start_ns)
@@ -80,6 +100,13 @@ class HistorySeries(msgspec.Struct):
             known = max(answer.from_ns, answer.kept_ns), min(answer.to_ns, settled)
             holes = list(without(holes, [known]))
         return holes
+
+
+def series_of(event: Row | HistoryRead) -> int:
+    """Return the interval of the series that a record belongs to, or what stands for it."""
+    if isinstance(event, FundingRead):
+        return FUNDING
+    return OPEN_INTEREST if isinstance(event, OpenInterestRead) else event.interval_ns
 
 
 def without(spans: Sequence[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.clock import window_end, window_start
-from engine.events import BarCorrected, CandleRead, InstrumentListed
+from engine.events import BarCorrected, CandleRead, InstrumentListed, OpenInterestRead
 from engine.values import Amount, format_scaled, interval_name, side_name
 from engine.views.market_shapes import (
     BarRow,
@@ -296,8 +296,10 @@ def forced_window(listed: InstrumentListed, kept: Kept) -> LiquidationWindow:
 
 
 def context_point(kept: Kept) -> ContextPoint:
-    """Return a context as a point of a series."""
+    """Return a context, or open interest of the past, as a point of a series."""
     seq, context = kept
+    if isinstance(context, OpenInterestRead):
+        return ContextPoint(ms(context.venue_ns), _text(context.open_interest, context.scale), None, seq)
     interest, funding = context.open_interest, context.funding
     return ContextPoint(
         ms(context.recv_ns), _text(interest, context.scale), _ratio(funding, context.scale), seq

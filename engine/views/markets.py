@@ -29,6 +29,7 @@ from engine.events import (
     LargePrintSeen,
     LiquidationLevelsClosed,
     LiquidationRead,
+    OpenInterestRead,
     ProfileClosed,
     Quote,
     Trade,
@@ -284,6 +285,7 @@ class Markets:
             LiquidationLevelsClosed: self._heat,
             LiquidationRead: self._forced,
             FundingRead: self._rate,
+            OpenInterestRead: self._interest,
         }
 
     def build(self, intervals: Iterable[str]) -> None:
@@ -346,11 +348,19 @@ class Markets:
             market.context = kept = (seq, context)
             if context.open_interest is None and context.funding is None:
                 return
-            minute, contexts = context.recv_ns // _MINUTE_NS, market.contexts
-            contexts[minute] = kept
-            least, most = CONTEXTS_EACH
-            while len(contexts) > least and len(contexts) > min(most, CONTEXTS_MAX // len(self.by_number)):
-                del contexts[next(iter(contexts))]
+            self._keep_context(market.contexts, context.recv_ns // _MINUTE_NS, kept)
+
+    def _interest(self, seq: int, read: OpenInterestRead) -> None:
+        """Keep open interest of the past where there is no context of its minute."""
+        market, minute = self.by_number.get(read.instrument), read.venue_ns // _MINUTE_NS
+        if market is not None and minute not in market.contexts:
+            self._keep_context(market.contexts, minute, (seq, read))
+
+    def _keep_context(self, contexts: dict[int, Kept], minute: int, kept: Kept) -> None:
+        contexts[minute] = kept
+        least, most = CONTEXTS_EACH
+        while len(contexts) > least and len(contexts) > min(most, CONTEXTS_MAX // len(self.by_number)):
+            del contexts[next(iter(contexts))]
 
     def _rate(self, seq: int, read: FundingRead) -> None:
         market = self.by_number.get(read.instrument)

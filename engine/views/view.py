@@ -310,7 +310,7 @@ class View(Projection):
         return Contexts(
             **self._head,
             instrument=self.label(market.listed.instrument),
-            points=[market_rows.context_point(kept) for kept in list(market.contexts.values())[-limit:]],
+            points=[market_rows.context_point(kept) for _, kept in sorted(market.contexts.items())[-limit:]],
             rates=[market_rows.settled_rate(kept) for kept in list(market.rates)[-limit:]],
         )
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from adapters.binance.decode import Decoder
-from adapters.binance.history import read_candles, read_rates, read_trades, warmup
+from adapters.binance.history import read_candles, read_interest, read_rates, read_trades, warmup
 from adapters.binance.markets import SPOT, USDM, Market
 from adapters.binance.rest import BinanceRest
 from adapters.transport.governor import Priority
@@ -136,6 +136,42 @@ async def test_funding_rates_are_read_page_by_page() -> None:
     )
     assert [rate.venue_ns for rate in rates] == [one * MS for one in times]
     assert {(rate.rate, rate.scale) for rate in rates} == {(-123_450_000, 12)}
+
+
+async def test_open_interest_of_the_past_is_read_in_pages_that_one_answer_can_hold() -> None:
+    step_ms = 300_000
+    first_ms = START_MS // step_ms * step_ms
+    times = [first_ms + number * step_ms for number in range(1_200)]
+    odd: list[Unusable] = []
+
+    def answer(path: str, query: dict[str, str]) -> Any:
+        assert (path, query["period"]) == ("/futures/data/openInterestHist", "5m")
+        first, last = int(query["startTime"]), int(query["endTime"])
+        found = [one for one in times if first <= one <= last]
+        assert len(found) <= int(query["limit"]) == 500, (
+            "else it would matter which rows the venue leaves out"
+        )
+        rows: list[Any] = [
+            {"symbol": "BTCUSDT", "sumOpenInterest": f"{one // step_ms % 1000}.125", "timestamp": str(one)}
+            for one in found
+        ]
+        if times[7] in found:
+            rows[7]["sumOpenInterest"] = "-1"
+            rows[8] = {"symbol": "BTCUSDT", "timestamp": times[8]}
+            rows[9]["symbol"] = "ETHUSDT"
+            rows[10]["timestamp"] = times[10]
+        return rows
+
+    asked: list[Any] = []
+    btc, end_ns = listed(USDM, "BTCUSDT"), (times[-1] + 1) * MS
+    rest = rest_of(USDM, answer, asked)
+    found = await read_interest(rest, btc, times[0] * MS, end_ns, LATER_NS * 2, odd.append)
+    assert len(asked) == 3
+    assert sorted(one.at_ns for one in odd if one.at_ns) == [at * MS for at in times[7:10]]
+    assert [(one.venue_ns, one.open_interest) for one in found] == [
+        (at * MS, at // step_ms % 1000 * 10**12 + 125 * 10**9) for at in times if at not in times[7:10]
+    ]
+    assert {one.scale for one in found} == {12}
 
 
 class Trades:

@@ -136,3 +136,22 @@ def test_an_invalid_backfill_is_refused_before_anything_is_written(venue: str, t
         assert done.code == 2, (args, done.err)
         assert words in done.err
     assert not root.exists()
+
+
+def test_open_interest_of_binance_is_read_once_shown_as_a_series_and_replays(tmp_path: Path) -> None:
+    root = tmp_path / "j"
+    asked = ("--venue", "binance-usdm", "--instruments", "BTCUSDT", "--intervals", "1h", "--no-funding")
+    with sandbox("--venue", "binance-usdm", "--history", "3000") as url:
+        options = (*asked, "--since", ago(120), "--base-url", url, "--journal", root, "--json")
+        first = as_json(engine("backfill", *options, "--open-interest"))
+        again = as_json(engine("backfill", *options, "--open-interest"))
+    (_, interest), (_, known) = first["series"], again["series"]
+    assert interest["interval"] == "open-interest"
+    assert 8 <= interest["rows"] <= 11
+    assert known["already"] == interest["rows"]
+    (day,) = [one.path for one in list_days(root)]
+    shown = engine("bars", day, "--kind", "open-interest", "--interval", "5m", "--json")
+    assert len(shown.out.splitlines()) == interest["rows"] + known["rows"]
+    assert_replays(root)
+    refused = engine("backfill", "--instruments", "BTC", "--since", ago(5), "--open-interest")
+    assert (refused.code, "no history of open interest" in refused.err) == (2, True)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import SECOND_NS
-from engine.events import ContextRead, Event, FundingRead, LiquidationRead
+from engine.events import ContextRead, Event, FundingRead, LiquidationRead, OpenInterestRead
 from engine.values import BUY, SELL
 from replay.series import KINDS, series_of
 from tests.commands.kit import engine
@@ -70,6 +70,19 @@ def test_states_are_followed_and_settled_rates_added_up(tmp_path: Path) -> None:
     assert other["close"] == "0.0005"
     assert (last["close"], last["settled"]) == ("0.002", "0.00001225")
     assert last["start_ns"] == NOON // MINUTE * MINUTE + 2 * MINUTE
+
+
+def test_open_interest_of_the_past_fills_the_windows_without_any(tmp_path: Path) -> None:
+    past = [
+        OpenInterestRead(NOON + at * SECOND_NS, NOON + from_s * SECOND_NS, AAA, 12, amount * 10**12)
+        for at, from_s, amount in ((140, -30, 8), (141, -55, 9), (142, 30, 77))
+    ]
+    shown = rows(recorded(tmp_path, data=[*DATA, *past]), "open-interest")
+    assert [(one["instrument"], one["open"], one["close"], one["count"]) for one in shown] == [
+        ("AAA", "9", "8", 2),
+        ("AAA", "5", "4.9", 3),
+        ("BBB", "5.1", "5.1", 1),
+    ]
 
 
 def test_a_rate_that_was_settled_without_a_running_one_has_a_row(tmp_path: Path) -> None:

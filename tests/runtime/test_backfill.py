@@ -26,6 +26,7 @@ from engine.events import (
     HistoryRead,
     InstrumentListed,
     MarketRules,
+    OpenInterestRead,
     SessionStarted,
     TailRepaired,
 )
@@ -37,7 +38,7 @@ from engine.runtime.backfill import (
     read_series,
     run_backfill,
 )
-from engine.runtime.holes import HistorySeries
+from engine.runtime.holes import OPEN_INTEREST, HistorySeries
 from engine.venue import Listing, Rules, SessionContext, Unusable, VenueClient
 from tests.runtime.kit import NOON, Counting, assert_replays, builder, of
 
@@ -147,6 +148,16 @@ class Scripted(VenueClient):
         rates = [at for at in hours if now - at >= self.late_ns.get(at, 0)]
         return [FundingRead(at, at + 7, listed.instrument, 10, at // HOUR, 0) for at in rates]
 
+    async def open_interest(
+        self, listed: InstrumentListed, from_ns: int, to_ns: int
+    ) -> Sequence[OpenInterestRead]:
+        self.ask(-1, from_ns, to_ns)
+        now = self.clock.now_ns()
+        assert from_ns >= now - self.rules.interest_kept_s * SECOND, "the venue refuses what is older"
+        step = self.rules.interest_s * SECOND
+        times = range(-(-max(from_ns, BEGIN) // step) * step, min(to_ns, now), step)
+        return [OpenInterestRead(at, at, listed.instrument, 3, at // step) for at in times]
+
 
 def backfill(root: Path, venue: Scripted, *plans: SeriesPlan) -> list[SeriesRead]:
     """Run one backfill."""
@@ -210,6 +221,29 @@ def test_rates_before_the_known_ones_are_requested(tmp_path: Path) -> None:
     assert (len(late.new), len(early.new), early.already, early.missing) == (3, 6, 3, [])
     hours = sorted(one.venue_ns for one in of(FundingRead, tmp_path) if isinstance(one, FundingRead))
     assert hours == [BEGIN + hour * HOUR + 7 for hour in range(2, 11)]
+
+
+def test_open_interest_is_read_once_and_only_what_the_venue_keeps(tmp_path: Path) -> None:
+    clock = Clock(NOON)
+    venue = Scripted(clock, Rules(interest_s=300, interest_kept_s=3600))
+    late, whole = (
+        SeriesPlan(OPEN_INTEREST, NOON - minutes * MINUTE, NOON + first * MINUTE)
+        for minutes, first in ((20, 0), (120, 60))
+    )
+    (first,) = backfill(tmp_path, venue, late)
+    assert (len(first.new), first.already, first.missing) == (4, 0, [])
+    (second,) = backfill(tmp_path, venue, whole)
+    begun = (NOON - 120 * MINUTE, NOON - 60 * MINUTE)
+    assert (len(second.new), second.already, second.windows) == (8, 4, 24)
+    assert second.missing == [begun], "older than what is kept"
+    clock.at_ns += 11 * MINUTE
+    (third,) = backfill(tmp_path, venue, whole)
+    assert (len(third.new), third.missing) == (3, [begun])
+    found = [one for one in of(OpenInterestRead, tmp_path) if isinstance(one, OpenInterestRead)]
+    assert sorted(one.venue_ns for one in found) == list(
+        range(NOON - 60 * MINUTE, NOON + 11 * MINUTE, 5 * MINUTE)
+    )
+    assert_replays(tmp_path)
 
 
 def test_a_missing_candle_is_requested_again_within_an_hour(tmp_path: Path) -> None:

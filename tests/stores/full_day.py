@@ -9,7 +9,9 @@ from engine.events import (
     ContextRead,
     FillBooked,
     FundingRead,
+    LiquidationLevelsClosed,
     LiquidationRead,
+    OpenInterestRead,
     OrderTerms,
     SignalRaised,
     SubmitOrder,
@@ -38,6 +40,8 @@ def full_day() -> list[Record]:
         add(SignalRaised(T + at, "ema", 1, "fast" if at % 3 else "slow's", at / 7), len(made))
         add(ContextRead(T + at * MINUTE_NS, 1, 3, 43_000_123, 43_000_456, None, 12, -3, 5_000 + at))
         add(LiquidationRead(T + at, T + at, 1, -1, 4_305_997 + at, 50_000, f"a{at}", bool(at % 2)))
+        add(LiquidationLevelsClosed(T + at, 1, MINUTE_NS, T, 100, ((4_305_900, 50_000, at),), 50_000, at, 1))
+        add(OpenInterestRead(T + at, T + at * MINUTE_NS, 1, 6, 4_000 + at))
         add(FundingRead(T + at * MINUTE_NS, T + at * MINUTE_NS, 1, 6, 125 + at, 3))
     add(SubmitOrder(T + 9, CLOSING, "ema", 1, OrderTerms(-1, 300_000, 4_306_000), reason="crossed down"))
     for at, side, price, role in ((60, 1, 430_599_870_001, "open"), (150, -1, 430_700_100_000, "close")):

@@ -9,6 +9,7 @@ from engine.events import (
     FundingRead,
     LiquidationLevelsClosed,
     LiquidationRead,
+    OpenInterestRead,
     SessionStarted,
     Trade,
 )
@@ -30,6 +31,19 @@ def test_the_newest_context_of_each_minute_is_a_row(tmp_path: Path) -> None:
     sql = f"select {columns} from open_interest order by time_ns"
     shared = (0.012, -0.003, 43000.123, 43000.456)
     assert rows(path, sql) == [(T, 6.0, *shared, 3), (T + MINUTE_NS, 7.5, *shared, 6)]
+
+
+def test_open_interest_of_the_past_is_a_row_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    past = [OpenInterestRead(T + at, T + MINUTE_NS, 1, 12, amount * 10**9) for at, amount in ((8, 7), (9, 6))]
+    with opened(path) as writer:
+        apply_all(
+            writer, [(1, 0, BTC), (2, 0, context(T + MINUTE_NS, 5_000)), (3, 0, past[0]), (4, 0, past[1])]
+        )
+    assert rows(path, "select time_ns, open_interest, seq from open_interest_history") == [
+        (T + MINUTE_NS, 0.006, 4)
+    ]
+    assert rows(path, "select open_interest, funding from open_interest") == [(5.0, 0.012)]
 
 
 def test_a_liquidation_is_a_row(tmp_path: Path) -> None:

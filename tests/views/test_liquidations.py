@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.events import ContextRead, FundingRead, InstrumentListed, LiquidationRead
+from engine.events import ContextRead, FundingRead, InstrumentListed, LiquidationRead, OpenInterestRead
 from engine.values import BUY, SELL, side_name
 from engine.views import markets
 from engine.views.queries import answer
@@ -119,11 +119,13 @@ def test_settled_rates_are_points_and_contexts_without_either_are_none() -> None
             (3, 0, FundingRead(5_000_000, 4_000_000, 1, 8, 77, 0, per_unit=True)),
             (4, 0, ContextRead(6_000_000, 1, 4, 10_000, *nothing, None, None)),
             (5, 0, ContextRead(7_000_000, 1, 4, *nothing, -5, None, None)),
+            (6, 0, OpenInterestRead(8_000_000, 9_000_000, 1, 2, 777)),
+            (7, 0, OpenInterestRead(8_000_000, -60_000_000_000, 1, 2, 555)),
         ]
     )
     shown = asked(view, "contexts", instrument="AAA")
     assert shown["rates"] == [[4, 0.0000125, 2]]
-    assert shown["points"] == [[7, None, -0.0005, 5]]
+    assert shown["points"] == [[-60_000, "5.55", None, 7], [7, None, -0.0005, 5]], "in order, a context first"
 
 
 def test_what_is_remembered_follows_finer_scales() -> None:

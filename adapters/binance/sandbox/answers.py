@@ -64,6 +64,7 @@ class Answers:
                 ("premiumIndex", self._premium),
                 ("fundingRate", self._rates),
                 ("openInterest", self._interest),
+                ("openInterestHist", self._past_interest),
             ):
                 self._paths[path] = self._of_symbol(answer)
 
@@ -214,12 +215,22 @@ class Answers:
 
     def _rates(self, state: SymbolState, query: dict[str, str], now_ms: int) -> Answer:
         """Return a settled rate for every eight hours since the tape began."""
-        first_ms = state.prints[0].time_ms if state.prints else now_ms
-        start_ms = max(int(query.get("startTime", 0)), first_ms)
-        end_ms = min(int(query.get("endTime", now_ms)), now_ms)
-        times = range(-(-start_ms // 28_800_000) * 28_800_000, end_ms + 1, 28_800_000)
+        times = _times(state, query, now_ms, 28_800_000)
         rows = [{"symbol": state.name, "fundingTime": at_ms, "fundingRate": "0.00010000"} for at_ms in times]
         return ok(rows[:1000])
+
+    def _past_interest(self, state: SymbolState, query: dict[str, str], now_ms: int) -> Answer:
+        """Return a reading for every five minutes since the tape began; each has another value."""
+        rows = [
+            {
+                "symbol": state.name,
+                "sumOpenInterest": f"{1000 + at_ms // 300_000 % 100}.00000000",
+                "sumOpenInterestValue": "0.00000000",
+                "timestamp": at_ms,
+            }
+            for at_ms in _times(state, query, now_ms, 300_000)
+        ]
+        return ok(rows[-int(query.get("limit", 30)) :])
 
     def _interest(self, state: SymbolState, query: dict[str, str], now_ms: int) -> Answer:
         context = state.market.context
@@ -227,6 +238,14 @@ class Answers:
         if context is not None and context.open_interest is not None:
             text = format_scaled(int(context.open_interest), context.scale)
         return ok({"symbol": state.name, "openInterest": text, "time": now_ms})
+
+
+def _times(state: SymbolState, query: dict[str, str], now_ms: int, step_ms: int) -> range:
+    """Return the multiples of `step_ms` in the span of a query, since the tape began."""
+    first_ms = state.prints[0].time_ms if state.prints else now_ms
+    start_ms = max(int(query.get("startTime", 0)), first_ms)
+    end_ms = min(int(query.get("endTime", now_ms)), now_ms)
+    return range(-(-start_ms // step_ms) * step_ms, end_ms + 1, step_ms)
 
 
 def _chosen(state: SymbolState, query: dict[str, str]) -> list[Any]:

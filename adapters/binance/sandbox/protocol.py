@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
-from adapters.binance.markets import SPOT, USDM, Market
+from adapters.binance.markets import SPOT, STATISTICS, USDM, Market
 from adapters.binance.rules import FUNDING_HOURS, PERP, SPOT_MARKET, SPOT_RULES, USDM_RULES
 from adapters.binance.sandbox.answers import Answers, error
 from adapters.binance.sandbox.state import SymbolState
@@ -133,13 +133,13 @@ class BinanceProtocol(VenueProtocol):
         """See `VenueProtocol.scope`."""
         if self.trading.knows(request.method, request.path):
             return "exchange"
-        if not request.path.startswith(self.venue.api + "/"):
+        if not request.path.startswith((self.venue.api + "/", STATISTICS + "/")):
             return error(-1000, "There is nothing at this path.", 404)
         return "info"
 
     def admit(self, request: Request) -> Answer | None:
         """See `VenueProtocol.admit`: the weight of the last minute."""
-        path = request.path.removeprefix(self.venue.api + "/")
+        path = self._path(request)
         self._weight.add(self.venue.weights.get(path, 1))
         within = self._weight.sum() <= self.venue.limits.weight.amount * self.options.speed
         return None if within else self.too_many(5)
@@ -154,12 +154,16 @@ class BinanceProtocol(VenueProtocol):
         """See `VenueProtocol.answer`."""
         if self.trading.knows(request.method, request.path):
             return self._answer_account(request, now_ms)
-        path = request.path.removeprefix(self.venue.api + "/")
+        path = self._path(request)
         found = self._answers.answer(path, request.query, now_ms) if request.method == "GET" else None
         if found is None:
             return error(-1000, "There is nothing at this path.", 404)
         used = str(int(self._weight.sum() / self.options.speed))
         return msgspec.structs.replace(found, headers={**found.headers, "x-mbx-used-weight-1m": used})
+
+    def _path(self, request: Request) -> str:
+        """Return a path behind the market's root, or behind that of statistics."""
+        return request.path.removeprefix(self.venue.api + "/").removeprefix(STATISTICS + "/")
 
     def _answer_account(self, request: Request, now_ms: int) -> Answer:
         reply = self.trading.answer(

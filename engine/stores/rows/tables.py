@@ -19,7 +19,7 @@ from engine.stores.rows.shapes import INSTRUMENT, PRINT, RECORD, TRADED, TableSh
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "TableShape"]
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 """Kept in the database as `user_version`; a database of another version is rebuilt."""
 
 
@@ -323,6 +323,12 @@ TABLES: Final[dict[str, TableShape]] = {
             **dict.fromkeys(("open_interest", "funding", "premium", "mark", "oracle"), float),
             **RECORD,
         },
+        pk=("instrument_id", "time_ns"),
+        indexes=(("instrument", "time_ns"),),
+    ),
+    # Open interest of the past, from the venue's history.
+    "open_interest_history": TableShape(
+        {**INSTRUMENT, "time": str, "time_ns": int, "open_interest": float, **RECORD},
         pk=("instrument_id", "time_ns"),
         indexes=(("instrument", "time_ns"),),
     ),

@@ -21,6 +21,7 @@ from engine.events import (
     FundingRead,
     LiquidationRead,
     MarketHalted,
+    OpenInterestRead,
     PositionDiffers,
     Quote,
 )
@@ -61,6 +62,7 @@ class VenueRows:
             FundingRead: ("funding_rates", self._rate),
             FundingPaid: ("funding_payments", self._payment),
             ContextRead: ("open_interest", self._context),
+            OpenInterestRead: ("open_interest_history", self._past_interest),
             LiquidationRead: ("liquidations", self._liquidation),
             BarDiffers: ("bar_differences", self._bar_differs),
             PositionDiffers: ("position_differences", self._position_differs),
@@ -122,6 +124,15 @@ class VenueRows:
             *record(seq, cause, event.recv_ns),
         )
         self._change("open_interest", (event.instrument, start_ns), values)
+
+    def _past_interest(self, seq: int, cause: int, event: OpenInterestRead) -> None:
+        values = (
+            *self._batch.listing(event.instrument).named,
+            *(iso_text(event.venue_ns), event.venue_ns),
+            self._batch.number(int(event.open_interest), event.scale),
+            *record(seq, cause, event.recv_ns),
+        )
+        self._change("open_interest_history", (event.instrument, event.venue_ns), values)
 
     def _liquidation(self, seq: int, cause: int, event: LiquidationRead) -> None:
         listing = self._batch.listing(event.instrument)
