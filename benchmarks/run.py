@@ -10,6 +10,8 @@
     live        a session on the sandbox: from receipt of a frame to release of an order, including the sync
     streams     the same latency beside ten readers of the stream, and without
     stores      rows written to PostgreSQL, Parquet, Redis and QuestDB, beside a plain bulk insert of them
+    beside      the latency of a session with a store in PostgreSQL, and with a mirror on NATS, and without
+    mirrors     the sample day sent to NATS and to Kafka, and pulled from there
 
 Each replay is measured directly after a bare loop in the same process. The result is the median ratio.
 """
@@ -31,6 +33,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.beside import measure_beside, measure_mirrors
 from benchmarks.days import measure_days
 from benchmarks.stores import measure_stores
 from benchmarks.streams import measure_streams
@@ -76,6 +79,8 @@ def main() -> None:
     _measure_live()
     measure_streams()
     measure_stores()
+    measure_beside()
+    measure_mirrors()
 
 
 def _write_market(root: Path, instruments: int = 1) -> Path:

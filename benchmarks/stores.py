@@ -24,7 +24,7 @@ from engine.stores.rows.tables import TABLES
 from engine.stores.store import Store
 from engine.stores.writer import StoreWriter
 
-__all__ = ["measure_stores"]
+__all__ = ["measure_stores", "running"]
 
 TRADES: Final = 100_000
 BATCH: Final = 20_000
@@ -104,7 +104,7 @@ def _ready(table: str, store: Store, batches: list[list[Record]]) -> Iterator[Ba
 def _postgres() -> Iterator[tuple[str, Callable[[str], tuple[Store, Plain]]]]:
     from tests.stores.servers.postgres import Postgres
 
-    with _running(Postgres()) as server:
+    with running(Postgres()) as server:
         from engine.stores.postgres.connecting import connect
         from engine.stores.postgres.store import PostgresSettings, PostgresStore
 
@@ -154,7 +154,7 @@ def _parquet() -> Iterator[tuple[str, Callable[[str], tuple[Store, Plain]]]]:
 def _redis() -> Iterator[tuple[str, Callable[[str], tuple[Store, Plain]]]]:
     from tests.stores.servers.redis import Redis
 
-    with _running(Redis()) as server:
+    with running(Redis()) as server:
         import redis
 
         from engine.stores.redis.store import RedisStore
@@ -180,7 +180,7 @@ def _redis() -> Iterator[tuple[str, Callable[[str], tuple[Store, Plain]]]]:
 def _questdb() -> Iterator[tuple[str, Callable[[str], tuple[Store, Plain]]]]:
     from tests.stores.servers.questdb import Questdb
 
-    with _running(Questdb()) as server:
+    with running(Questdb()) as server:
         import httpx
 
         from engine.stores.questdb.lines import line
@@ -207,7 +207,8 @@ def _questdb() -> Iterator[tuple[str, Callable[[str], tuple[Store, Plain]]]]:
 
 
 @contextmanager
-def _running(server: Any) -> Iterator[Any]:
+def running(server: Any) -> Iterator[Any]:
+    """Run a server of the tests."""
     try:
         server.start()
         yield server

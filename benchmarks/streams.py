@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from engine.api.sockets import SOCKET_NAME, connect_unix
 
-__all__ = ["measure_streams"]
+__all__ = ["measure_streams", "session"]
 
 ROUNDS: Final = 5
 READERS: Final = 10
@@ -39,7 +39,7 @@ def measure_streams(seconds: int = 15) -> None:
     read = 0
     for number in range(2 * ROUNDS):
         readers = READERS * (number % 2)
-        latency, messages = _session(seconds, readers)
+        latency, messages = session(seconds, readers)
         latencies[readers].append(latency)
         read += messages
     without, beside = (statistics.median(latencies[readers]) for readers in (0, READERS))
@@ -48,11 +48,14 @@ def measure_streams(seconds: int = 15) -> None:
     print(f"                      {read:,} messages read; goal at most {RISE_MAX} times: {verdict}")
 
 
-def _session(seconds: int, readers: int) -> tuple[float, int]:
-    """Return the median latency of a session, and how many messages its readers got."""
+def session(seconds: int, readers: int = 0, more: str = "") -> tuple[float, int]:
+    """Return the median latency of a session, and how many messages its readers got.
+
+    `more` is added to its configuration.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         root, config = Path(scratch) / "journal", Path(scratch) / "bench.toml"
-        config.write_text(_CONFIG, encoding="utf-8")
+        config.write_text(_CONFIG + more, encoding="utf-8")
         command = [sys.executable, "-P", "-m", "engine", "live", "--for", f"{seconds}s", "--json", "--no-db"]
         command += ["--journal", str(root), "--config", str(config), "--quiet"]
         session = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
