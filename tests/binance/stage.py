@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
 
 from adapters.binance.sandbox.protocol import BinanceProtocol, BinanceUsdmProtocol
@@ -74,11 +75,12 @@ async def session(
     channels: tuple[str, ...] = (),
     trades: str = "aggregate",
     raw: bool = False,
+    changes: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> None:
-    """Run a paper session until the script ends."""
+    """Run a paper session until the script ends. `changes` are of the configuration."""
     options = LiveOptions(
-        config=settings_of(stage, channels, trades, **data),
+        config=msgspec.structs.replace(settings_of(stage, channels, trades, **data), **changes or {}),
         root=root,
         venue=KINDS[stage.kind][1](),
         raw=raw,

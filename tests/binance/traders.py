@@ -1,10 +1,10 @@
-"""A strategy for the tests of Binance: takes, rests, protects and closes, bar by bar."""
+"""Strategies for the tests of Binance: one acts bar by bar, one on liquidations."""
 
 from __future__ import annotations
 
-from engine.strategies import Bar, Strategy
+from engine.strategies import Bar, Flow, Liquidation, LiquidationLevels, Strategy
 
-__all__ = ["Round"]
+__all__ = ["Cascade", "Round"]
 
 
 class Round(Strategy):
@@ -25,6 +25,21 @@ class Round(Strategy):
             self.cancel_all(market)
         elif self.step == 4:
             self.target(market, 0)
+
+
+class Cascade(Strategy):
+    """Buys what was closed by force, once it knows the open interest, and plots what it knows."""
+
+    def on_liquidation(self, liquidation: Liquidation) -> None:
+        context = self.context(liquidation.market)
+        if context is not None and context.open_interest and context.funding is not None:
+            self.plot("part", liquidation.size / context.open_interest)
+            self.plot("funding", context.funding)
+            self.target(liquidation.market, "0.01" if liquidation.side == "sell" else 0)
+
+    def on_flow(self, flow: Flow) -> None:
+        if isinstance(flow, LiquidationLevels):
+            self.plot("longs", flow.longs)
 
 
 def _text(price: float) -> str:
