@@ -171,3 +171,24 @@ def test_reports_and_their_times_equal_those_of_a_straight_line(
             since = sum(q for t, q in plain.prints if plain.seen and t > plain.seen[-1][0])
             assert venue.queue.ahead(one) == (-1 if ahead is None else max(0, ahead - since))
             assert venue.queue.ahead(one) <= max(venue.queues[one.client_order_id].shown, -1)
+
+
+@given(
+    st.sampled_from(["uniform 1 90", "exponential 1 40", "quantiles 1 2 3 400"]),
+    st.lists(st.sampled_from(["cancel", "modify", ""]), min_size=3, max_size=10),
+    st.integers(0, 3),
+)
+def test_a_cancel_or_a_change_does_not_overtake_its_order(latency: str, after: list[str], wait: int) -> None:
+    """Sent at once or soon after it, it finds the order at the venue, whatever latencies are drawn."""
+    commands: list[Any] = []
+    for number, what in enumerate(after):
+        at = T + number * 7 * MS
+        commands.append(("submit", at, f"o{number}", 1, 5, 97, "Gtc"))
+        more = (at + wait * MS, f"o{number}")
+        commands += [("cancel", *more)] * (what == "cancel") + [("modify", *more, 3, 96)] * (what == "modify")
+    market = [("book", T - 195 * MS, T - 195 * MS, [(98, 5)], [(104, 5)])]
+    kinds: dict[str, list[str]] = {}
+    for _, kind, name, *_ in as_reports(run_engine(market, commands, order_ms=latency, answer_ms="5")):
+        kinds.setdefault(name, []).append(kind)
+    ends = {"cancel": ["accepted", "canceled"], "modify": ["accepted", "changed"], "": ["accepted"]}
+    assert kinds == {f"o{number}": ends[what] for number, what in enumerate(after)}

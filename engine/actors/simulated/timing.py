@@ -4,7 +4,8 @@ Owns the clock of the venue, commands on their way and reports on their way. A c
 arrives at A = S + order latency, by the venue's clock, and takes effect between what happened at the venue
 before A and what happened after it. The engine receives market data late, so the command is held until
 something of A or later is received, or until its answer is due. Until then it can lose a race: a trade of
-before A that is received after A still fills an order that is being canceled. What the venue does at V is
+before A that is received after A still fills an order that is being canceled. A cancel or a change never
+arrives before the order that it is of. What the venue does at V is
 reported at V + answer latency, or when the engine receives what shows it, if that is later; reports keep
 their order.
 
@@ -93,6 +94,9 @@ class Timing:
         seq = v.turn.seq
         drawn = f"{client_order_id} {key.partition(' ')[0]} {seq}"
         arrives_ns = at_ns + self._order.draw_ns(self._seed, f"order {drawn}")
+        # A cancel or a change does not overtake its order: the venue would not know what it is of.
+        own = f"order {client_order_id}"
+        arrives_ns = max(arrives_ns, *(one.arrives_ns for one in v.pending if one.key == own), 0)
         answer_ns = self._answer.draw_ns(self._seed, f"answer {drawn}")
         v.pending.append(Pending(arrives_ns, seq, key, answer_ns))
         v.pending.sort(key=lambda one: (one.arrives_ns, one.seq))
