@@ -25,7 +25,7 @@ from engine.events import (
 )
 from tests.orders.facts import CLOSE, OPEN, Broken, Listed, Order
 from tests.orders.ledger import EXTERNAL, ZERO, Account, Book, allocate, down, parts, share_funding, sign
-from tests.orders.wanted import CANCELED, OUTSIDE, OVER, OWN, TARGET, Wanted
+from tests.orders.wanted import CANCELED, FEE, OUTSIDE, OVER, OWN, TARGET, Wanted
 
 __all__ = ["Bookings"]
 
@@ -62,6 +62,8 @@ class Bookings:
     real: bool = False
     due: deque[Any] = field(default_factory=deque)
     differences: list[Difference] = field(default_factory=list)
+    base_fees: dict[tuple[str, int], Fraction] = field(default_factory=dict)
+    base_taken: dict[tuple[str, int], Fraction] = field(default_factory=dict)
     moves: list[tuple[int, str, int, Fraction]] = field(default_factory=list)
     payments: dict[tuple[str, int], deque[Fraction]] = field(default_factory=dict)
     seen: set[tuple[int, Any, int]] = field(default_factory=set)
@@ -183,6 +185,9 @@ class Bookings:
         if booked.cause in ("flat", "position read"):
             self._book(booked, None)
             return
+        if booked.cause == "fee":
+            self._take_fee(booked)
+            return
         self.require(self.due, "every booked fill was reported by the venue once", booked)
         fill, price, order, waiting, done = self.due[0]
         if booked.cause == "taken back":
@@ -205,11 +210,25 @@ class Bookings:
         )
         self.require(found == expected, "a fill is booked to its owner", found, "instead of", expected)
         done.append(listed.money(booked.fee, booked.finer))
+        if booked.fee_asset:
+            key = owner, booked.instrument
+            self.base_fees[key] = self.base_fees.get(key, ZERO) + done[-1]
         if len(done) == len(waiting):
             self.due.popleft()
             paid = listed.money(fill.fee, fill.finer)
             self.require(sum(done) == paid, "the fee of a fill is booked once", done, "instead of", paid)
         self._book(booked, order)
+
+    def _take_fee(self, booked: FillBooked) -> None:
+        """Take a fee in base units from a book: whole steps, as few as make up for the fees so far."""
+        listed, key = self.listed[booked.instrument], (booked.owner, booked.instrument)
+        size = listed.size(booked.size)
+        taken = self.base_taken.get(key, ZERO)
+        fees = self.base_fees.get(key, ZERO) - taken
+        self.require(booked.side < 0, "a fee takes from what is held", booked)
+        self.require(size - listed.size(1) < fees, "a fee takes no more than is due", booked, float(fees))
+        self.base_taken[key] = taken + size
+        self._book(booked, None)
 
     def _take_back(self, booked: FillBooked, fill: OrderFilled) -> None:
         """Undo what was booked in place of a fill that was missing: a difference to a later reading."""
@@ -262,8 +281,8 @@ class Bookings:
         """Called after each booked fill."""
 
     def _kind(self, booked: FillBooked, order: Order | None) -> str:
-        if booked.cause in ("liquidation", "adl"):
-            return OUTSIDE
+        if booked.cause in ("liquidation", "adl", "fee"):
+            return FEE if booked.cause == "fee" else OUTSIDE
         if booked.over:
             return OVER
         if order is not None and order.purpose == TARGET:

@@ -11,9 +11,10 @@ from fractions import Fraction
 
 from tests.orders.ledger import ZERO, sign
 
-TARGET, CANCELED, OVER, OWN, OUTSIDE = "target", "canceled", "over", "own", "outside"
+TARGET, CANCELED, OVER, OWN, OUTSIDE, FEE = "target", "canceled", "over", "own", "outside", "fee"
 """Kinds of fills: of a target's order; of an open order that is being canceled; the part beyond 0 of an exit
-that came too late; anything else that was ordered, external fills included; a liquidation."""
+that came too late; anything else that was ordered, external fills included; a liquidation; what a fee in the
+base asset took of a purchase."""
 
 
 @dataclass
@@ -35,7 +36,10 @@ class Wanted:
         """A fill moves the position from `before` to `after`, without crossing 0."""
         if self.size is None or kind in (TARGET, CANCELED, OVER):
             return
-        if kind == OUTSIDE:
+        if kind == FEE:  # it is not bought again
+            if self.size * before > 0:
+                self.size = max(ZERO, self.size + after - before)
+        elif kind == OUTSIDE:
             self.size, self.withdrawn = after, True
         elif abs(after) > abs(before):
             self.size += after - before

@@ -22,11 +22,11 @@ from adapters.binance.gateway.keys import Signer
 from engine.commands.planning import LiveOptions, make_plan
 from engine.config import Config, DataConfig, VenueConfig
 from engine.errors import VenueUnreachable
-from engine.events import AccountAdjusted, EquityMarked, InstrumentListed, OrderFilled
+from engine.events import AccountAdjusted, EquityMarked, FillBooked, InstrumentListed, OrderFilled
 from engine.runtime.live import Live
 from engine.values import format_scaled
 from tests.binance.gateway.kit import API_KEY, BASE_URL, SECRET
-from tests.binance.gateway.venue import MemoryVenue, listed_perp
+from tests.binance.gateway.venue import MemoryVenue, listed_perp, listed_spot
 from tests.orders.sandbox import SandboxRun, _first
 from tests.orders.sandbox_account import CENT, SCALE
 from tests.orders.sequences import FIRST_PRICE, NAMES, SIZE_SCALE, STRATEGIES, Plan
@@ -110,6 +110,9 @@ class BinanceRun(SandboxRun):
         assert abs(equity - value) < CENT, place + f"equity {equity}, venue {value}"
         unexplained = [one for one in self.memory.events(AccountAdjusted) if one.reason == "unexplained"]
         assert not unexplained, place + str(unexplained[0])
+        self._compare_fills(place)
+
+    def _compare_fills(self, place: str) -> None:
         listed = {one.instrument: one for one in self.memory.events(InstrumentListed)}
         ours = {}
         for fill in self.memory.events(OrderFilled):
@@ -125,29 +128,64 @@ class BinanceRun(SandboxRun):
         assert ours == theirs, place + f"fills {set(ours.items()) ^ set(theirs.items())}"
 
 
+class SpotRun(BinanceRun):
+    """The same on spot: what is held are balances, and a stop is an order like others."""
+
+    async def fund(self, wanted: Decimal) -> None:
+        await self.transfer((wanted - self.venue.account.balance("USDT")).quantize(CENT))
+
+    async def others(self, market: int, side: int, size: int, *, closes: bool = False) -> None:
+        await super().others(market, side, size)  # nothing only reduces
+
+    async def _compare(self, plan: Plan) -> None:
+        place = f"plan {plan.number}: "
+        assert self._live() == [], place + "an order is live"
+        assert self.venue.ask("GET", "openOrders") == [], place + "an order is open at the venue"
+        books = self._books(strategies=True)
+        assert not any(books.values()), place + f"the strategies hold {books}"
+        for market, name in NAMES.items():
+            held = self.venue.account.balance(name)
+            found = Decimal(self._books()[market]).scaleb(-SIZE_SCALE[market]) + self._left_over(market)
+            assert found == held, place + f"{name}: books and what fees left of a step {found}, held {held}"
+        self._compare_fills(place)
+
+    def _left_over(self, market: int) -> Decimal:
+        """Return what no book has: fees take whole steps from books, and what was read was not traded."""
+        left = Decimal(0)
+        for one in self.memory.events(FillBooked):
+            if one.instrument == market:
+                size = Decimal(int(one.size)).scaleb(-SIZE_SCALE[market])
+                if one.cause in ("fee", "flat", "position read", "taken back"):
+                    left -= one.side * size
+                elif one.fee_asset:
+                    scale = SCALE[market] + SIZE_SCALE[market] + one.finer
+                    left -= Decimal(int(one.fee)).scaleb(-scale)
+        return left
+
+
 @asynccontextmanager
-async def running(plans: list[Plan], root: Path) -> AsyncIterator[BinanceRun]:
+async def running(plans: list[Plan], root: Path, *, spot: bool) -> AsyncIterator[BinanceRun]:
     """Run a venue in memory with an account for these plans, and a session."""
     # So small a value that no position is too small to be closed against what others hold.
-    listed = [
-        listed_perp(number, name, SCALE[number], SIZE_SCALE[number], "0.1") for number, name in NAMES.items()
-    ]
+    lists = listed_spot if spot else listed_perp
+    listed = [lists(number, name, SCALE[number], SIZE_SCALE[number], "0.1") for number, name in NAMES.items()]
     time = VirtualTime()
     async with pacing(), trio.open_nursery() as nursery:
-        venue = MemoryVenue(nursery, listed, time.time_ns, cash=plans[0].settings.cash, seed=plans[0].number)
-        run = BinanceRun(plans, root, venue)
+        cash, seed = plans[0].settings.cash, plans[0].number
+        venue = MemoryVenue(nursery, listed, time.time_ns, spot=spot, cash=cash, seed=seed)
+        run = (SpotRun if spot else BinanceRun)(plans, root, venue)
         for market, price in FIRST_PRICE.items():
             run.deep(market, price)
         yield run
         nursery.cancel_scope.cancel()
 
 
-def broken_by(plans: list[Plan]) -> tuple[tuple[str, str] | None, BinanceRun]:
+def broken_by(plans: list[Plan], *, spot: bool = False) -> tuple[tuple[str, str] | None, BinanceRun]:
     """Play plans in one session outside of a test; return the rule they break, its words, and the session."""
     begun: list[BinanceRun] = []
 
     async def main(root: Path) -> None:
-        async with running(plans, root) as run:
+        async with running(plans, root, spot=spot) as run:
             begun.append(run)
             await run.play()
         run.verify()

@@ -1,4 +1,5 @@
-"""Random sessions with real orders on Binance: 25 in `make test`, 1,000 in `make test-deep`.
+"""Random sessions with real orders on Binance: 25 on futures and 15 on spot in `make test`, 1,000 each in
+`make test-deep`.
 
 Lost answers, cuts, refusals, server errors, late, doubled and damaged frames, restarts of the venue, kills of
 the engine, orders and trades of others, and transfers happen in between.
@@ -17,11 +18,22 @@ SERIES = 5
 
 FIRST = 100
 PLANS = pick(25, deep=1000)
+SPOT_PLANS = pick(15, deep=1000)
 
 
 @pytest.mark.parametrize("chunk", range(5))
 def test_every_random_session_on_binance_ends_as_the_venue_says(chunk: int) -> None:
     for first in range(FIRST + chunk * SERIES, FIRST + PLANS, 5 * SERIES):
         found, _ = broken_by([sandbox_plan(number) for number in range(first, first + SERIES)])
+        if found is not None:
+            pytest.fail(f"plans {first} to {first + SERIES - 1}: {found[1]}", pytrace=False)
+
+
+@pytest.mark.parametrize("chunk", range(3))
+def test_every_random_session_on_spot_ends_as_the_venue_says(chunk: int) -> None:
+    """A buy pays its fee in what it buys, and a sell ends at what is held: nothing is short."""
+    for first in range(FIRST + chunk * SERIES, FIRST + SPOT_PLANS, 3 * SERIES):
+        plans = [sandbox_plan(number) for number in range(first, first + SERIES)]
+        found, _ = broken_by(plans, spot=True)
         if found is not None:
             pytest.fail(f"plans {first} to {first + SERIES - 1}: {found[1]}", pytrace=False)

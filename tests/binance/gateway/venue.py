@@ -74,14 +74,16 @@ def listed_perp(
     )
 
 
-def listed_spot(number: int, name: str, price_scale: int, size_scale: int) -> InstrumentListed:
+def listed_spot(
+    number: int, name: str, price_scale: int, size_scale: int, value_min: str = "5"
+) -> InstrumentListed:
     """Return a spot instrument; its base asset is its name without the quote."""
     rules = MarketRules(
         True,
         on_margin=False,
         base=name.removesuffix("USDT"),
         quote="USDT",
-        value_min="5",
+        value_min=value_min,
         value_min_exempts_close=False,
         reduce_only=False,
         attached=False,
