@@ -99,7 +99,8 @@ class Api:
             except Problem as problem:
                 return self._problem(problem)
             except CommandError as error:
-                return self._problem(Problem(error.code, str(error)))
+                retry_s = 1 if error.code in ("starting", "not_recorded") else None
+                return self._problem(Problem(error.code, str(error), retry_s=retry_s))
             except Exception as error:
                 self._services.report(f"{handler.__name__}: {type(error).__name__}: {error}"[:300])
                 return self._problem(Problem("internal", "an error of the server, which its lines name"))
@@ -161,6 +162,7 @@ class Api:
         query = self._query(request)
         if query:
             raise Problem("bad_query", f"a stream has no {next(iter(query))[:40]!r}")
+        self._source.check_begun()
         text = request.headers.get("last-event-id")
         last_id = None
         if text is not None:

@@ -26,6 +26,7 @@ from engine.events.codec import Record, in_order
 from engine.journal import list_days
 from engine.records import open_day, records_of
 from engine.runtime.committer import Committed
+from engine.runtime.starting import Starting
 from engine.views import queries
 from engine.views.answers import Answer, Health
 from engine.views.older import Older
@@ -55,7 +56,7 @@ QUIET_S: Final = 60.0
 class LiveSource:
     """Implements `ports.Source` for a live session. `lines` returns the lines of its health by name.
 
-    `defaults` are those of a strategy's parameters.
+    `defaults` are those of a strategy's parameters; `starting` tells how far the start is, None after it.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class LiveSource:
         seq: int,
         lines: Callable[[], dict[str, str]],
         defaults: Defaults = no_defaults,
+        starting: Starting | None = None,
     ) -> None:
         self.journal = journal
+        self._starting = starting
         self.messages = Messages(seq)
         self._root = root
         self._lines = lines
@@ -158,6 +161,7 @@ class LiveSource:
 
     async def answer(self, name: str, query: Mapping[str, str]) -> msgspec.Struct:
         """Return the answer of a path. Raises Problem."""
+        self.check_begun()
         if not self._ready:
             raise Problem("starting", "the day's records are being read; ask again in a moment", retry_s=1)
         try:
@@ -171,6 +175,11 @@ class LiveSource:
             synced = {"journal": f"seq {self._durable_seq}, last sync {ago_ms:.0f} ms ago"}
             answer.lines = self._lines() | synced
         return answer
+
+    def check_begun(self) -> None:
+        """See `Source`."""
+        if self._starting is not None and not self._starting.done.is_set():
+            raise Problem("starting", f"{self._starting}; ask again in a moment", retry_s=1)
 
     async def shown(self) -> None:
         """Wait until answers show what is durable now, SHOWN_S at most; not once the session ends."""

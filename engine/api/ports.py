@@ -57,6 +57,10 @@ class Source(Protocol):
         """Return the answer of `GET /api/NAME`. Raises Problem."""
         ...
 
+    def check_begun(self) -> None:
+        """Raise Problem while the session starts: nothing can be shown yet."""
+        ...
+
     async def shown(self) -> None:
         """Wait until answers show what is durable now, a moment at most: who acts reads what came of it."""
         ...

@@ -32,7 +32,6 @@ CODES: Final[dict[str, int]] = {
     "login_limit": 429,
     "internal": 500,
     "not_available": 501,
-    "starting": 503,
     "too_many_streams": 503,
 }
 """The HTTP status of each code, those of commands included."""

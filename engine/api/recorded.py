@@ -63,6 +63,9 @@ class RecordedSource:
         except EngineError as error:
             raise Problem("internal", str(error)) from None
 
+    def check_begun(self) -> None:
+        """Do nothing: recorded days can be shown at once."""
+
     async def shown(self) -> None:
         """Return at once: nothing becomes durable."""
 

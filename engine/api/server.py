@@ -73,7 +73,9 @@ class LiveServer:
         self._announced = False
         self._connections: list[Connections] = []
         self._sessions = Sessions(self._login_failed, None if dashboard is None else dashboard.password)
-        self._source = LiveSource(root, session.journal_id.hex(), session.seq, self._lines, session.defaults)
+        self._source = LiveSource(
+            root, session.journal_id.hex(), session.seq, self._lines, session.defaults, session.starting
+        )
         self._health = lines
         self._api = Api(
             self._source,
@@ -110,25 +112,31 @@ class LiveServer:
     async def run(self) -> None:
         """Serve until cancelled. Raises EngineError when the socket cannot be made."""
         unix = UnixSocket(self._root)
-        listeners = [unix.listener()]
-        if self._dashboard is not None:
-            listeners.append(listener_of(self._dashboard.socket))
-        self._connections = [Connections(self._app) for _ in listeners]
-        self._source.begin()
+        self._connections = []
         try:
             async with trio.open_nursery() as serving:
-                for connections, listener in zip(self._connections, listeners, strict=True):
-                    serving.start_soon(connections.serve, listener)
-                if self._dashboard is not None and not self._announced:
-                    self._announced = True
-                    self._dashboard.announce(self._link())
                 try:
+                    # While the session starts the owner's socket says so; the page comes after that.
+                    self._serve(unix.listener(), serving)
+                    if self._session.starting is not None:
+                        await self._session.starting.done.wait()
+                    self._source.begin()
+                    if self._dashboard is not None:
+                        self._serve(listener_of(self._dashboard.socket), serving)
+                        if not self._announced:
+                            self._announced = True
+                            self._dashboard.announce(self._link())
                     await self._source.follow()
                 finally:
                     with trio.CancelScope(shield=True):
                         await self._end()
         finally:
             unix.close()
+
+    def _serve(self, listener: trio.SocketListener, serving: trio.Nursery) -> None:
+        connections = Connections(self._app)
+        self._connections.append(connections)
+        serving.start_soon(connections.serve, listener)
 
     async def _end(self) -> None:
         """End the streams; let open requests be answered, within FAREWELL_S; close everything."""

@@ -39,8 +39,12 @@ ANSWER_S: Final = 15.0
 """How long an answer may take, besides what the command waits for: an engine in a slow handler is late."""
 WAIT_S_MAX: Final = 50.0
 """How long one request waits; a longer wait is several requests."""
+START_S: Final = 120.0
+"""How long a command that a starting engine keeps is asked about again."""
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 
+STARTING: Final = "starting"
+"""The code of an engine that reads its newest day, and the first word of how far it is."""
 _UNAVAILABLE: Final = 503
 
 
@@ -100,6 +104,16 @@ class EngineClient:
         """Return the answer of `POST /api/PATH`. Raises EngineError."""
         return self._once("POST", path, body)
 
+    def journal(self) -> str:
+        """Return the id of the engine's journal, also while it starts. Raises EngineError."""
+        try:
+            response = self._request("GET", "status", None, ANSWER_S)
+        except _Lost as error:
+            raise EngineUnreachable(f"{self._socket}: {error}") from None
+        if response.problem()[0] == STARTING:
+            return str(msgspec.json.decode(response.body)["journal"])
+        return str(self._read(response)["journal"])
+
     def command(self, request: Mapping[str, Any], wait_s: float = 0.0) -> dict[str, Any]:
         """Send a command, wait for its end at most `wait_s`, and return what became of it.
 
@@ -123,7 +137,10 @@ class EngineClient:
         """Send a command; once more if its answer is lost."""
         again = f"send it again with --nonce {body['nonce']}: the engine carries out a nonce once"
         lost = ""
-        for _ in range(2):
+        until = time.monotonic() + START_S
+        tries = 0
+        while tries < 2 or (lost.startswith(STARTING) and time.monotonic() < until):
+            tries += 1
             try:
                 response = self._request("POST", "commands", body, ANSWER_S + body["wait_s"])
             except EngineUnreachable as error:

@@ -58,7 +58,7 @@ class Sending:
         request = {name: value for name, value in members.items() if value is not None and value is not False}
         request |= {"command": command, "nonce": self._nonce}
         if command != "halt":  # only a halt may go to any engine: it never costs the time of a question
-            request["journal"] = client.get("status")["journal"]
+            request["journal"] = client.journal()
         answer = client.command(request, self._wait_s)
         line = outcome_line(f"{command} {what}".rstrip(), answer)
         if self._as_json:

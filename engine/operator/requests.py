@@ -72,6 +72,7 @@ STATUS: Final = {
     "nonce_reused": 409,
     "read_only": 403,
     "busy": 429,
+    "starting": 503,
     "stopping": 503,
     "not_recorded": 503,
 }

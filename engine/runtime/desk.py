@@ -12,6 +12,7 @@ recorded, except for `not_recorded`, where that is not known and the same nonce 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -21,8 +22,9 @@ from engine.actors.orders.command_state import Answer
 from engine.actors.orders.commands import digest
 from engine.errors import CommandError
 from engine.events import CommandAnswered, Event, OperatorCommand, SessionStopped
-from engine.operator.requests import AnyRequest, Halt, checked, command_of
+from engine.operator.requests import AnyRequest, Halt, Pause, checked, command_of
 from engine.runtime.committer import Committed
+from engine.runtime.starting import Starting
 
 __all__ = ["IN_FLIGHT_MAX", "RECORD_S", "CommandAnswer", "Desk"]
 
@@ -67,7 +69,7 @@ class _Flight:
 
 class Desk:
     """Takes requests. `journal` is the journal's id; `put` queues an input; `now_ns` is the engine's time;
-    `known` returns the recorded answer of a nonce."""
+    `known` returns the recorded answer of a nonce; `starting` tells how far the start is, None after it."""
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Desk:
         put: Callable[[list[Event]], object],
         now_ns: Callable[[], int],
         known: Callable[[str], Answer | None],
+        starting: Starting | None = None,
     ) -> None:
         self.journal = journal
         self._put = put
@@ -82,6 +85,14 @@ class Desk:
         self._known = known
         self._flights: dict[str, _Flight] = {}
         self._stopped = False
+        self._starting = starting
+        self._kept: dict[str, tuple[AnyRequest, str]] = {}
+
+    def begin(self) -> None:
+        """The session has begun: put what was asked during the start, in the order in which it came."""
+        for request, who in self._kept.values():
+            with suppress(CommandError):  # whoever still waits for it gets the error
+                self._flight(command_of(request, self._now_ns(), who), isinstance(request, Halt))
 
     async def submit(self, request: AnyRequest, who: str = "") -> CommandAnswer:
         """Record a request and return its outcome, waiting at most `wait_s` for the end of one that works.
@@ -96,8 +107,10 @@ class Desk:
             raise CommandError(
                 "other_journal", f"this engine's journal is {self.journal}, not {request.journal}; reload"
             )
+        kept = await self._keep(request, who)
         command = command_of(request, self._now_ns(), who)
         repeated, flight = self._flight(command, halts)
+        repeated = repeated and not kept
         flight.waiting += 1
         try:
             with trio.move_on_after(RECORD_S):
@@ -113,6 +126,32 @@ class Desk:
         finally:
             flight.waiting -= 1
             self._forget(request.nonce, flight)
+
+    async def _keep(self, request: AnyRequest, who: str) -> bool:
+        """While the session starts: keep a halt or a pause, and wait for the begin. Refuse anything else.
+
+        Returns whether it was kept by this call. Raises CommandError.
+        """
+        starting = self._starting
+        if starting is None or starting.done.is_set():
+            return False
+        if not isinstance(request, Halt | Pause):
+            raise CommandError("starting", f"{starting}; nothing was recorded, ask again then")
+        if len(self._kept) >= IN_FLIGHT_MAX:
+            raise CommandError("busy", f"{IN_FLIGHT_MAX} commands wait for the start; ask again in a moment")
+        before = self._kept.setdefault(request.nonce, (request, who))[0]
+        if msgspec.structs.replace(before, wait_s=request.wait_s) != request:
+            raise CommandError(
+                "nonce_reused", "another command had this nonce; make a new one for each ticket"
+            )
+        with trio.move_on_after(RECORD_S):
+            await starting.done.wait()
+        if not starting.done.is_set():
+            raise CommandError(
+                "not_recorded",
+                f"{starting}; the command is kept and comes first then, ask with the same nonce",
+            )
+        return before is request
 
     def take(self, committed: Committed) -> None:
         """Follow what is durable: called for each frame, in order."""

@@ -12,15 +12,15 @@ Called by the command line, which provides the feeds, the clock and the projecto
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import trio
 
-from engine.clock import day_of, iso_text
-from engine.errors import EngineError, UsageError
+from engine.clock import day_of
+from engine.errors import EngineError
 from engine.events import (
     ClockAdvanced,
     EdgeChanged,
@@ -34,11 +34,10 @@ from engine.events import (
     Trade,
     engine_time,
 )
-from engine.events.codec import Record, in_order
+from engine.events.codec import in_order
 from engine.journal import day_name
-from engine.opening import has_earlier_books
 from engine.ports import Edge
-from engine.records import JournalHistory, read_records
+from engine.records import JournalHistory
 from engine.runtime.beginning import (
     beginning_lines,
     check_names,
@@ -54,7 +53,7 @@ from engine.runtime.inside import Inside
 from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.jumps import LOOK_S, JumpWatch
 from engine.runtime.lag import Lag
-from engine.runtime.last_trades import look_back, note_trade
+from engine.runtime.last_trades import look_back
 from engine.runtime.notices import Notice, Notices, short_warm_up
 from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, OperatorServer, ServedSession, WarmUp
@@ -62,6 +61,7 @@ from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
 from engine.runtime.refill import Refill
 from engine.runtime.router import edges_of
+from engine.runtime.starting import Starting, check_clock, newest_day
 from engine.runtime.supervisor import Health, supervise
 from engine.runtime.watchdog import Stuck, Watchdog
 from engine.sequencer import Sequencer
@@ -80,8 +80,6 @@ NONCE_MARGIN_MS: Final = 60_000
 MINUTE_S: Final = 60.0
 COUNTERS_MINUTES: Final = 10
 """How often the counters of the edges are shown, in minutes."""
-STEP_BACK_NS: Final = 60_000_000_000
-"""A clock further than this behind the journal's last event is refused at start."""
 
 
 class Live(Inside):
@@ -107,6 +105,8 @@ class Live(Inside):
             self._refill = Refill(plan.config, plan.warm_up, self._now_ns, self._notify)
         self._stopped_by = ""
         self._failures_shown = 0
+        self._refusal: Exception | None = None  # of a session that could not begin
+        self._early: list[Health] = []  # of edges before the session had begun; a few
         self._watchdog = Watchdog(plan.config.limits.handler_s, self._show_stuck, self._durable_seq)
         self._lag = Lag(plan.config, plan.clock, plan.speed, self._watchdog.busiest)
         plan.health["engine"] = self._lag.__str__
@@ -125,6 +125,8 @@ class Live(Inside):
                 return await self._run(opened)
             except BaseException:
                 self._report_positions()
+                if self._refusal is not None:
+                    raise self._refusal from None
                 raise
             finally:
                 self._close_stores()
@@ -138,35 +140,23 @@ class Live(Inside):
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root, plan.disk))
         identity = recovered.tail.journal_id
-        self.desk = Desk(identity.hex(), self.ingress.put, self._now_ns, self._answer_of)
+        self._starting = Starting()
+        self.desk = Desk(identity.hex(), self.ingress.put, self._now_ns, self._answer_of, self._starting)
         if plan.make_server is not None:
-            seq = recovered.end_seq
-            served = ServedSession(
-                identity, seq, self.desk, self.ingress, self._now_ns, plan.builder.defaults
-            )
-            self._server = plan.make_server(served)
+            own = identity, recovered.end_seq, self.desk, self.ingress, self._now_ns
+            self._server = plan.make_server(ServedSession(*own, plan.builder.defaults, self._starting))
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
-        if recovered.end_seq:
-            days = [plan.root / day_name(day) for day in recovered.days]
-            self._resume(days[-1], opened, last_trades)
-            look_back(days[-2:-1], self.sequencer.instruments, last_trades, plan.disk)
-        self._notices = Notices(self.sequencer.instruments)
-        session = plan.ids.random_bytes(8).hex()
-        repairs = self._begin(session, opened)
-        instruments = self._list_instruments()
-        if plan.resume:
-            self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
-        else:
-            for line in halt_lines(self._manager()):
-                self._notify(line)
-        for line in operator_lines(self._manager()):
-            self._notify(line)
         async with trio.open_nursery() as outer:
-            outer.start_soon(self.committer.run)
             if self._server is not None:
                 edge = Edge("api", self._server.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
+            try:
+                session, repairs, instruments = await self._open_session(opened, last_trades)
+            except Exception as error:
+                self._refusal = error
+                raise
+            outer.start_soon(self.committer.run)
             if plan.warm_up is not None:
                 await self._warm_up(plan.warm_up, instruments)
             for name, projector in self.projectors.items():
@@ -235,29 +225,41 @@ class Live(Inside):
 
     # Start.
 
-    def _resume(self, folder: Path, opened: OpenedJournal, last_trades: LastTrades) -> None:
+    async def _open_session(
+        self, opened: OpenedJournal, last_trades: LastTrades
+    ) -> tuple[str, list[str], list[InstrumentListed]]:
+        """Resume and begin, and record what was asked meanwhile; return session, repairs, instruments."""
+        plan, recovered = self._plan, opened.recovered
+        if recovered.end_seq:
+            days = [plan.root / day_name(day) for day in recovered.days]
+            await self._resume(days[-1], opened, last_trades)
+            look_back(days[-2:-1], self.sequencer.instruments, last_trades, plan.disk)
+        self._notices = Notices(self.sequencer.instruments)
+        session = plan.ids.random_bytes(8).hex()
+        repairs = self._begin(session, opened)
+        instruments, fresh = numbered(plan.instruments, self.sequencer.instruments, self._now_ns())
+        if fresh:
+            self._turn([*fresh])
+        self._starting.done.set()
+        for health in self._early:
+            self._record_edge(health)
+        if plan.resume:
+            self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
+        else:
+            for line in halt_lines(self._manager()):
+                self._notify(line)
+        for line in operator_lines(self._manager()):
+            self._notify(line)
+        self.desk.begin()
+        return session, repairs, instruments
+
+    async def _resume(self, folder: Path, opened: OpenedJournal, last_trades: LastTrades) -> None:
         """Follow the newest day's record to the state it led to; note the last trade of each instrument."""
-
-        def watched() -> Iterator[Record]:
-            for record in opened.earlier.watch(read_records(folder, self._plan.disk)):
-                event = record[2]
-                if has_earlier_books(event):
-                    raise UsageError(
-                        f"{self._plan.root}: its newest day was traded by an earlier version, whose books "
-                        "this version cannot continue; give another --journal (with real orders, venue.adopt "
-                        "takes over the positions of the account)"
-                    )
-                note_trade(event, last_trades)
-                yield record
-
-        records = watched()
-        self.sequencer.follow(records if self._server is None else self._server.passing(records))
-        now_ns, reached_ns = self._plan.clock.now_ns(), self.sequencer.now_ns
-        if now_ns < reached_ns - STEP_BACK_NS:
-            raise UsageError(
-                f"the clock says {iso_text(now_ns)[:19]}Z, but {self._plan.root} has reached "
-                f"{iso_text(reached_ns)[:19]}Z; give another --journal, or set the clock right"
-            )
+        records = newest_day(self._plan.root, folder, opened, last_trades, self._plan.disk)
+        if self._server is not None:
+            records = self._server.passing(records)
+        await self._starting.follow(self.sequencer, records, opened.recovered.end_seq)
+        check_clock(self._plan.root, self._plan.clock.now_ns(), self.sequencer.now_ns)
         self.committer.open_day(day_of(self.sequencer.now_ns))
 
     def _begin(self, session: str, opened: OpenedJournal) -> list[str]:
@@ -286,13 +288,6 @@ class Live(Inside):
         if repaired or read:
             self._turn([*repaired, *read])
         return [f"{repair.kind} {repair.file} at {repair.offset}" for repair in opened.repairs()]
-
-    def _list_instruments(self) -> list[InstrumentListed]:
-        """Give the venue's instruments their numbers in the journal; list those that are new or changed."""
-        listed, fresh = numbered(self._plan.instruments, self.sequencer.instruments, self._now_ns())
-        if fresh:
-            self._turn([*fresh])
-        return listed
 
     def _account(self, venue: str = "") -> Account:
         """Return an account as the journal has it. Nonces are engine time, or one more than the last."""
@@ -417,6 +412,12 @@ class Live(Inside):
 
     def _edge_changed(self, health: Health) -> None:
         self._notify(Notice(health.name, health.state, health.detail))
+        if self._starting.done.is_set():
+            self._record_edge(health)
+        else:
+            self._early.append(msgspec.structs.replace(health))
+
+    def _record_edge(self, health: Health) -> None:
         self.ingress.put(
             [EdgeChanged(self._now_ns(), health.name, health.state, health.detail, health.restarts)]
         )

@@ -21,6 +21,7 @@ from engine.runtime.desk import Desk
 from engine.runtime.ingress import Ingress
 from engine.runtime.positions import OpenBook
 from engine.runtime.projector import Projector
+from engine.runtime.starting import Starting
 from engine.session import SessionBuilder
 from engine.venue import Account, Gateway, LastTrades
 
@@ -84,8 +85,8 @@ MakeProjector = Callable[[bytes, int], Projector]
 
 class ServedSession(msgspec.Struct, frozen=True):
     """What a server has of its session: the journal, which ends at `seq` when the server is made; the desk,
-    which takes commands; where other inputs go; the engine's time; and the defaults of the parameters
-    of a strategy."""
+    which takes commands; where other inputs go; the engine's time; the defaults of the parameters
+    of a strategy; and how far the start is, None after it."""
 
     journal_id: bytes
     seq: int
@@ -93,6 +94,7 @@ class ServedSession(msgspec.Struct, frozen=True):
     ingress: Ingress
     now_ns: Callable[[], int]
     defaults: Callable[[str], Mapping[str, Any]] = lambda _: {}
+    starting: Starting | None = None
 
 
 MakeServer = Callable[[ServedSession], OperatorServer]

@@ -40,10 +40,14 @@ class FakeEngine:
         }
         self.outcomes: list[Callable[[dict[str, Any]], Reply]] = []
         """What commands are answered, one after the other; without any left they are done."""
+        self.starting = ""
+        """How far its start is; without that it has begun."""
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
         name = path.removeprefix("/api/").partition("?")[0]
         self.asked.append(f"{method} {name}")
+        if name != "commands" and self.starting:
+            return 503, problem("starting") | {"message": self.starting}
         if name != "commands":
             return (200, self.answers[name]) if name in self.answers else (404, problem("no_page"))
         request = json.loads(body)

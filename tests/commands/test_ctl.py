@@ -19,7 +19,7 @@ from engine.api.sockets import SOCKET_NAME
 from engine.commands.ctl import ctl_command
 from engine.errors import EngineError
 from engine.journal.lock import JournalLock
-from tests.commands.fake_engine import JOURNAL, FakeEngine, fake_engine, lost, outcome, refused
+from tests.commands.fake_engine import JOURNAL, FakeEngine, fake_engine, lost, outcome, problem, refused
 from tests.commands.kit import Done, engine
 
 
@@ -167,6 +167,27 @@ def test_an_answer_lost_twice_says_that_nothing_is_known_and_how_to_ask_again(
     assert "is not known; send it again with --nonce mine" in done.err
     assert ctl("halt --nonce mine").code == 0
     assert {one["nonce"] for one in running.commands} == {"mine"}
+
+
+def test_a_pause_that_a_starting_engine_keeps_is_asked_about_until_it_is_recorded(
+    running: FakeEngine,
+) -> None:
+    running.starting = "starting: 40% of the newest day's record is read, about 30 s are left"
+    kept = 503, problem("not_recorded") | {"message": f"{running.starting}; the command is kept"}
+    running.outcomes += [lambda _: kept] * 5
+    done = ctl("pause")
+    assert (done.code, done.out) == (0, "seq 12: pause all: done\n")
+    assert len(running.commands) == 6
+    assert {one["journal"] for one in running.commands} == {JOURNAL}, "the answer to the status names it"
+
+
+def test_another_command_says_how_far_the_start_is(running: FakeEngine) -> None:
+    running.starting = "starting: 40% of the newest day's record is read, about 30 s are left"
+    running.outcomes.append(refused(503, "starting"))
+    done = ctl("resume")
+    assert (done.code, len(running.commands)) == (5, 1)
+    status = engine("status")
+    assert (status.code, status.err) == (5, f"engine: {running.starting}\n")
 
 
 @pytest.mark.parametrize(
