@@ -19,11 +19,13 @@ from engine.events import (
     OrderCanceled,
     OrderFilled,
     OrderModified,
+    OrderRejected,
     Trade,
 )
+from engine.values import BUY
 from tests.actors.harness import LISTED, Harness, T
 from tests.actors.straight_venue import StraightVenue
-from tests.actors.venue_kit import MS, PLAIN, modify, order
+from tests.actors.venue_kit import MS, PLAIN, attached, book, modify, order
 
 NAMES = {
     OrderAccepted: "accepted",
@@ -192,3 +194,22 @@ def test_a_cancel_or_a_change_does_not_overtake_its_order(latency: str, after: l
         kinds.setdefault(name, []).append(kind)
     ends = {"cancel": ["accepted", "canceled"], "modify": ["accepted", "changed"], "": ["accepted"]}
     assert kinds == {f"o{number}": ends[what] for number, what in enumerate(after)}
+
+
+@given(st.integers(1, 10**6), st.integers(0, 40))
+def test_attached_orders_arrive_with_the_order_that_they_protect(seed: int, limit: int) -> None:
+    """One message brings all three, so none is refused and none is missing when the entry fills."""
+    simulated = SimulatedConfig(order_ms="uniform 1 90", answer_ms="uniform 1 30")
+    config = AccountConfig(cash="9000000000000")
+    harness = Harness(SimulatedVenue(PaperConfig(**PLAIN), config, simulated, seed), LISTED)
+    harness.send(book([(98, 5)], [(104, 500)], at=T - 100 * MS))
+    harness.advance(T)
+    harness.send(order("p", BUY, 10, limit=100 + limit), attached("sl", "sl", 90), attached("tp", "tp", 150))
+    for at in range(T + 5 * MS, T + 300 * MS, 5 * MS):
+        harness.advance(at)
+        harness.send(book([(98, 5)], [(104, 500)], at=at))
+    harness.advance(END)
+    accepted = {one.client_order_id: one.venue_ns for one in harness.all(OrderAccepted)}
+    assert accepted.keys() == {"p", "sl", "tp"}
+    assert len(set(accepted.values())) == 1
+    assert not harness.all(OrderRejected)

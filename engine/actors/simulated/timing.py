@@ -5,7 +5,8 @@ arrives at A = S + order latency, by the venue's clock, and takes effect between
 before A and what happened after it. The engine receives market data late, so the command is held until
 something of A or later is received, or until its answer is due. Until then it can lose a race: a trade of
 before A that is received after A still fills an order that is being canceled. A cancel or a change never
-arrives before the order that it is of. What the venue does at V is
+arrives before the order that it is of, and orders that are attached to one arrive with it, as one message
+brings them. What the venue does at V is
 reported at V + answer latency, or when the engine receives what shows it, if that is later; reports keep
 their order.
 
@@ -94,13 +95,21 @@ class Timing:
         seq = v.turn.seq
         drawn = f"{client_order_id} {key.partition(' ')[0]} {seq}"
         arrives_ns = at_ns + self._order.draw_ns(self._seed, f"order {drawn}")
-        # A cancel or a change does not overtake its order: the venue would not know what it is of.
-        own = f"order {client_order_id}"
-        arrives_ns = max(arrives_ns, *(one.arrives_ns for one in v.pending if one.key == own), 0)
+        # A cancel or a change does not overtake its order: the venue would not know what it is of. An
+        # attached order comes in one message with its parent.
+        arrives_ns = max(arrives_ns, self._arrival_of(client_order_id))
+        sent = v.in_transit.get(client_order_id) if key.startswith("order ") else None
+        if sent is not None and self._arrival_of(sent.terms.parent) >= at_ns:
+            arrives_ns = self._arrival_of(sent.terms.parent)
         answer_ns = self._answer.draw_ns(self._seed, f"answer {drawn}")
         v.pending.append(Pending(arrives_ns, seq, key, answer_ns))
         v.pending.sort(key=lambda one: (one.arrives_ns, one.seq))
         emit(SetTimer(v.name, arrives_ns + answer_ns, key))
+
+    def _arrival_of(self, client_order_id: str) -> int:
+        """Return when an order that is on its way arrives, 0 if it is not."""
+        own = f"order {client_order_id}"
+        return next((one.arrives_ns for one in self.v.pending if one.key == own), 0)
 
     def arrive(self, key: str, now_ns: int, emit: Emit) -> None:
         """Apply a command whose answer is due, after those that arrived before it."""
