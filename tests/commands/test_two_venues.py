@@ -72,7 +72,7 @@ def told(url: str, kind: str) -> Any:
         return client.post("/info", json={"type": kind, "user": ADDRESS}).json()
 
 
-def test_c02_killed_with_orders_at_two_venues_nothing_is_doubled_at_either(tmp_path: Path) -> None:
+def test_killed_with_orders_at_two_venues_nothing_is_doubled_at_either(tmp_path: Path) -> None:
     root, config = tmp_path / "j", write_config(tmp_path)
     venues = ("--venue", HYPERLIQUID, "--venue", BINANCE)
     accounts = (f"{HYPERLIQUID}={ADDRESS}:50000", f"{BINANCE}={API_KEY}:{SECRET}:50000")
