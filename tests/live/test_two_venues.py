@@ -123,7 +123,8 @@ async def test_a_journal_of_two_venues_goes_on_with_one_while_the_other_is_away(
 async def test_accounts_in_two_currencies_are_summed_at_the_configured_price(
     paced_clock: Any, tmp_path: Path
 ) -> None:
-    settings = config(BOTH, on_stop="flatten")
+    """0.01 BTC is worth about 1,000 USDC at one and 495 at the other: together below 0.014 times 125,000."""
+    settings = config(BOTH, on_stop="flatten", risk={"max_leverage": "0.014"})
     half = msgspec.structs.replace(settings.account, prices={"USDT": "0.5"})
     async with two_venues(speed=20.0) as two:
         await two.live(tmp_path, msgspec.structs.replace(settings, account=half), slept(1.5))
@@ -134,6 +135,7 @@ async def test_accounts_in_two_currencies_are_summed_at_the_configured_price(
     exact = 2 * marks[HYPERLIQUID] + marks[BINANCE]
     assert abs(2 * int(last.equity) - exact) <= 6, "one rounding for each sum"
     assert not of(AccountAdjusted, tmp_path), "each account is compared in its own currency"
+    assert not [one for one in of(OrderRefused, tmp_path) if one.limit == "max_leverage"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ import msgspec
 from engine.actors.base import Emit, State
 from engine.actors.orders.limits import Sides
 from engine.actors.orders.state import Live
-from engine.config import FEE_SCALE, MONEY_TEXT_SCALE
+from engine.config import FEE_SCALE, MONEY_TEXT_SCALE, PRICE_TEXT_SCALE
+from engine.errors import NumberError
 from engine.events import (
     AccountMarked,
     EquityMarked,
@@ -32,7 +33,7 @@ from engine.events import (
     OrderTerms,
     PositionChanged,
 )
-from engine.instruments import entry_of, is_of
+from engine.instruments import entry_of, is_among, is_of
 from engine.values import BUY, InstrumentId, Size, format_scaled, parse_scaled, power_of_ten, rescale, wide
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Margin:
     def equity(self, scale: int) -> int:
         """Return the equity at the prices known now, at `scale`."""
         return self._cash_at(scale, "") + sum(
-            self._unrealized(number, owner, held, scale)
+            self._in_currency(number, self._unrealized(number, owner, held, scale))
             for number, books in self.m.books.items()
             for owner, held in books.items()
         )
@@ -128,7 +129,9 @@ class Margin:
     def value_of_all(self, scale: int, adds: _Adds | None) -> int:
         """Return the value of the worse sides of all markets, with an order that is not live yet."""
         return sum(
-            self._at(self._sides(number, adds, None).value, self.m.instruments[number], scale)
+            -self._in_currency(
+                number, -self._at(self._sides(number, adds, None).value, self.m.instruments[number], scale)
+            )
             for number in self._markets(adds)
         )
 
@@ -266,6 +269,24 @@ class Margin:
             return 0
         listed = self.m.instruments[number]
         return self._at(held * mark, listed, scale) - self._cost(number, owner, scale)
+
+    def _in_currency(self, number: int, amount: int) -> int:
+        """Return an amount of a market's quote in the currency of several accounts, rounded down.
+
+        One without a known price is left as it is. One account is in one currency.
+        """
+        quote = self.m.instruments[number].rules.quote
+        account = self.m.config.account
+        if not self.m.money.accounts or quote in ("", account.currency):
+            return amount
+        text = account.prices.get(quote, "")
+        try:
+            price, decimals = parse_scaled(text, PRICE_TEXT_SCALE), PRICE_TEXT_SCALE
+        except NumberError:
+            named = [one for one in self.m.instruments.values() if text and is_among(one, (text,))]
+            price = self.m.price(named[0].instrument).any if named else 0
+            decimals = named[0].price_scale if named else 0
+        return amount * price // power_of_ten(decimals) if price else amount
 
     def _fee(self, value: int, listed: InstrumentListed, scale: int) -> int:
         """Return the taker's fee of an order of this value, rounded up; a rebate counts as nothing."""
