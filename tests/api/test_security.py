@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
-from tests.api.kit import Served, serving
+from engine.api.guard import Guard
+from tests.api.kit import PATIENCE_S, Served, serving
 
 
 @pytest.mark.parametrize(
@@ -134,6 +137,63 @@ async def test_another_page_cannot_read(tmp_path: Path, site: str) -> None:
             reply = await served.ask("/api/status", headers=dict(headers))
             assert reply.code == "cross_site"
             assert not any("access-control" in name for name in reply.headers)
+
+
+FOREIGN = (
+    "null",
+    "http://evil.example",
+    "http://sub.{}",
+    "http://{}.evil.example",
+    "http://{}0",
+    "",
+)
+"""Origins of other pages; {} is our own host and port."""
+UPGRADE: dict[str, str | None] = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "A" * 22 + "==",
+}
+
+
+async def opened(served: Served, headers: dict[str, str | None]) -> bool:
+    """Return whether a stream is opened with these headers; a logged-in browser sends its cookie."""
+    with trio.move_on_after(PATIENCE_S):
+        try:
+            reply = await served.ask("/api/stream", headers=headers)
+        except AssertionError:  # the connection ended without a response
+            return False
+        return reply.status in (101, 200)
+    return True
+
+
+async def test_s04_another_page_opens_no_stream_and_nothing_is_upgraded(tmp_path: Path) -> None:
+    """X19: what a page receives for as long as it likes is checked like every other request."""
+    async with serving(tmp_path) as served:
+        await served.login()
+        for text in FOREIGN:
+            headers: dict[str, str | None] = {"Origin": text.format(served.address)}
+            assert not await opened(served, headers), headers
+            assert not await opened(served, headers | UPGRADE), headers
+        assert not await opened(served, {"Origin": served.origin, **UPGRADE}), "there are no websockets"
+        assert served.server._api.streams == 0
+        assert await opened(served, {"Origin": served.origin})
+
+
+async def test_x19_a_stream_whose_origin_is_not_checked_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = Guard._check
+
+    def check(guard: Guard, scope: Any) -> Any:
+        if scope["path"] == "/api/stream":
+            scope = scope | {"headers": [one for one in scope["headers"] if one[0].lower() != b"origin"]}
+        return checks(guard, scope)
+
+    monkeypatch.setattr(Guard, "_check", check)
+    async with serving(tmp_path) as served:
+        await served.login()
+        assert await opened(served, {"Origin": "http://evil.example"})
 
 
 async def test_there_is_no_cors(tmp_path: Path) -> None:

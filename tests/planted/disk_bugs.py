@@ -8,13 +8,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from zlib import crc32
 
 from engine.journal import Draft, JournalWriter, list_segments, repair
 from engine.journal import reader as reader_module
+from engine.journal.frame import HEADER_BODY
 from tests.journal.crashes import Crashes, count, killed, sealing, sessions, sync_failed
 from tests.journal.strict import Recorder
 
-__all__ = ["BUGS", "OMITTED", "look_for_crashes"]
+__all__ = ["BUGS", "OMITTED", "lengths_uncovered", "look_for_crashes"]
 
 
 def look_for_crashes() -> None:
@@ -97,6 +99,18 @@ def writes_with(writer: type[JournalWriter]) -> AbstractContextManager[Any]:
 def short_frame_is_a_tear() -> AbstractContextManager[Any]:
     """X04: a frame that fails a check is cut without looking for a valid header after it."""
     return patch("engine.journal.recovery.find_header", lambda *_: None)
+
+
+@contextmanager
+def lengths_uncovered() -> Iterator[None]:
+    """X05: the checksum of a frame's header leaves out its two lengths, for the writer and for readers."""
+
+    def check(data: bytes, seed: int = 0) -> int:
+        whole = bytes(data)
+        return crc32(whole[:4] + whole[12:] if len(whole) == HEADER_BODY.size else whole, seed)
+
+    with patch("engine.journal.frame.crc32", check), patch("engine.journal.reader.crc32", check):
+        yield
 
 
 def ignores(error: type[OSError]) -> Callable[..., Any]:

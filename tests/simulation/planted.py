@@ -33,7 +33,7 @@ from engine.actors import Aggregator, Execution
 from engine.actors.orders import gates
 from engine.events import COMMANDS
 from engine.journal import JournalWriter, list_segments, recovery
-from engine.runtime import live
+from engine.runtime import starting
 from engine.runtime.committer import Committer
 from engine.stores.sqlite.store import SqliteStore
 from tests.live.kit import KEY
@@ -322,7 +322,7 @@ PLANTED: Final = (
     Planted("P2", "every connection leaves a task behind", ((HyperliquidGateway, "stream_up", _leaking),)),
     Planted("P3", "a lost connection is opened after an hour", ((Stream, "_backoff_ms", _an_hour),)),
     Planted("P4", "a report shows the key", ((HyperliquidGateway, "stream_down", _with_key),)),
-    Planted("P5", "a session does not know the last trade", ((live, "note_trade", _nothing),)),
+    Planted("P5", "a session does not know the last trade", ((starting, "note_trade", _nothing),)),
     Planted("P6", "late trades are left out", ((Aggregator, "_add_late", _nothing),)),
     Planted("P7", "a torn tail is not cut", ((recovery, "carry_out", _empty),)),
     Planted("P8", "windows close without a proof of their end", ((Aggregator, "_reaches", _true),)),
