@@ -146,7 +146,7 @@ async def test_f08_a_pushed_candle_is_emitted_when_it_is_closed_and_not_before(a
                 await play.venue.say(one)
             await play.settle()
             closed = [(c.start_ns // 10**6 - start, c.trades) for c in play.engine.of(CandleRead)]
-            play.engine.events.clear()
+            play.engine.forget()
             return closed
 
         assert await emitted(candle(0, 1), candle(0, 2), candle(0, 3)) == []
@@ -162,7 +162,7 @@ async def test_f08_a_pushed_candle_is_emitted_when_it_is_closed_and_not_before(a
         assert await emitted(candle(2, 2)) == []
         await play.venue.drop()
         await play.live()
-        play.engine.events.clear()
+        play.engine.forget()
         await trio.sleep(60)
         assert await emitted(candle(3, 1)) == []
 
@@ -177,7 +177,7 @@ async def test_several_connections_are_one_feed(autojump_clock) -> None:
         await play.venue.trade(row(2, coin="ETH"))
         await play.settle()
         eth = next(s for s in play.venue.sockets if ("trades", "ETH") in play.venue.subscribed[s])
-        play.engine.events.clear()
+        play.engine.forget()
         await trio.aclose_forcefully(eth._stream)
         await play.until(lambda: play.engine.downs)
         assert play.engine.downs[0].reason.startswith("ETH: ")

@@ -215,6 +215,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self._by_type: dict[type[Event], list[Event]] = {}
         self.batches: list[int] = []
         self.times_up = 0
         self.gate = trio.Event()
@@ -224,11 +225,18 @@ class Engine:
         assert batch
         await self.gate.wait()
         self.events += batch
+        for event in batch:
+            self._by_type.setdefault(type(event), []).append(event)
         self.batches.append(len(batch))
         self.times_up += sum(isinstance(event, FeedUp) for event in batch)
 
+    def forget(self) -> None:
+        """Leave out the events so far."""
+        self.events.clear()
+        self._by_type.clear()
+
     def of(self, kind: type[Event]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
+        return self._by_type.get(kind, [])[:]
 
     @property
     def trade_ids(self) -> list[int]:
