@@ -18,9 +18,9 @@ from tests.live.kit import assert_agrees, bars_against_candles, config, of, serv
 from tests.profiles import pick
 
 SPEED = pick(30, deep=60)
-SECONDS = pick(4, deep=30)
+SECONDS = pick(3, deep=30)
 HITS = 3
-CALM_S = pick(2, deep=3)
+CALM_S = pick(1, deep=3)
 ORDERS_MIN = 11
 PATIENCE_S = 60.0
 
