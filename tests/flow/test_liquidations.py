@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from engine.events import (
     InstrumentListed,
     LiquidationLevelsClosed,
     LiquidationRead,
+    SessionStarted,
     SignalRaised,
     TargetSet,
 )
@@ -43,6 +45,8 @@ from tests.replay.kit import (
     use,
     write_journal,
 )
+from tests.replay.test_backtest import run as backtest
+from tests.replay.test_backtest import written
 
 FLOW = FlowConfig(liquidations=("1m", "5m"), level={"AAA": "0.1", "BBB": "0.01"})
 Forcing = tuple[int, int, int, int, int, bool]
@@ -223,6 +227,26 @@ def test_a_strategy_acts_on_liquidations_and_receives_their_levels() -> None:
     assert signals[:3] == [("forced", 0.001), ("levels", 1.0), ("funding", -0.01)]
     assert ("forced", 0.002) in signals[3:], "1 and 3 units of longs, and 2 of shorts, in a minute"
     assert memory.events(TargetSet)
+
+
+def test_a_backtest_of_a_recorded_day_shows_strategies_what_the_session_did(tmp_path: Path) -> None:
+    plan: list[Forcing] = [
+        (4000 * (number % 9), 5, 1 + number % 2, 950 + number, 1 + number % 7, False) for number in range(40)
+    ]
+    inputs = session(plan, NOON, [(700, "t", 1 + number % 2, number % 7 - 3, 100) for number in range(200)])
+    write_journal(tmp_path / "j", batches(inputs, range(0, len(inputs), 9)))
+    (started,) = (one for one in inputs if isinstance(one, SessionStarted))
+    days = [day.path for day in list_days(tmp_path / "j")]
+    backtest(days, parse_config(started.config), tmp_path / "out")
+    played = [event for _, _, event in written(tmp_path / "out")]
+    live = run(inputs)
+    for kind in (SignalRaised, LiquidationLevelsClosed):
+        # The last windows close after the data of a backtest has ended.
+        found = [one for one in played if isinstance(one, kind)]
+        assert len(found) > 50
+        assert [msgspec.structs.astuple(one)[1:] for one in live.events(kind)[: len(found)]] == [
+            msgspec.structs.astuple(one)[1:] for one in found
+        ]
 
 
 @examples(3)
