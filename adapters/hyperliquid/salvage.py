@@ -28,9 +28,8 @@ from adapters.hyperliquid.wire import (
 )
 from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
-from adapters.transport.salvage import only, shown
+from adapters.transport.salvage import frame_or_salvage, only
 from adapters.transport.text import clip
-from engine.errors import VenueProtocolError
 
 __all__ = ["decode_or_salvage"]
 
@@ -40,18 +39,9 @@ _NAME: Final = re.compile(r'"(?:coin|s)"\s*:\s*"([^"\\]{1,64})"')
 
 
 def decode_or_salvage(message: str | bytes) -> Frame | Salvaged:
-    """Return one websocket message as a frame, or what can be used of it.
-
-    A message on an unknown channel that names an instrument counts as damaged: its channel may be.
-    """
-    try:
-        frame = decode_message(message)
-    except VenueProtocolError as error:
-        return _salvage(shown(message), str(error))
-    if isinstance(frame, OtherFrame) and (named := _NAME.findall(shown(message))):
-        reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
-        return Salvaged(None, [Damage("", only(set(named)), reason)])
-    return frame
+    """Return one websocket message as a frame, or what can be used of it; see `frame_or_salvage`."""
+    found: Frame | Salvaged = frame_or_salvage(message, decode_message, OtherFrame, _NAME, _salvage)
+    return found
 
 
 def _salvage(text: str, reason: str) -> Salvaged:

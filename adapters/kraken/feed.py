@@ -36,7 +36,7 @@ from adapters.transport.connection import Loss
 from adapters.transport.feed import Feed
 from adapters.transport.gaps import Pieces
 from adapters.transport.latest import quote_of
-from adapters.transport.numbered import NumberedTracker, follows, split, whole
+from adapters.transport.numbered import NumberedTracker, follows, split_message, whole
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.sequence import UNNUMBERED, Snapshot
 from adapters.transport.setup import FeedSetup
@@ -114,7 +114,7 @@ class KrakenFeed(Feed):
             used = self._read(stream, frame, recv_ns)
         damages += self._decoder.damages
         self._decoder.damages.clear()
-        taken, missing = self._split(pieces)
+        taken, missing = split_message(pieces, self._trackers, self._names, self.TRADES)
         damages += missing
         if damages:
             self.note_damages(stream, damages, recv_ns, pieces)
@@ -224,18 +224,6 @@ class KrakenFeed(Feed):
             if own:
                 stream.renew(own)
         return None
-
-    def _split(self, pieces: Pieces) -> tuple[list[Pieces], list[Damage]]:
-        """Return the trades of a message by pair, split where ids are missing, and what is missing."""
-        taken: list[Pieces] = []
-        damages: list[Damage] = []
-        for number in dict.fromkeys(trade.instrument for piece in pieces for trade in piece):
-            own = [[trade for trade in piece if trade.instrument == number] for piece in pieces]
-            own, missing = split(own, self._trackers[number].memory)
-            taken.append(own)
-            name = self._names[number]
-            damages += [Damage(self.TRADES, name, f"{name}: {one}", True) for one in missing]
-        return taken, damages
 
     def _carry(self, depth: int) -> None:
         """Distribute the subscriptions over as few connections as the limits allow."""

@@ -24,9 +24,8 @@ from adapters.kraken.wire import (
 )
 from adapters.transport.decoding import BROKEN
 from adapters.transport.protocol import Damage, Salvaged
-from adapters.transport.salvage import only, rows_of, shown
+from adapters.transport.salvage import frame_or_salvage, only, rows_of
 from adapters.transport.text import clip
-from engine.errors import VenueProtocolError
 
 __all__ = ["decode_or_salvage"]
 
@@ -49,18 +48,8 @@ _decode_rows = msgspec.json.Decoder(_Rows).decode
 
 
 def decode_or_salvage(message: str | bytes) -> Any:
-    """Return one websocket message as a frame, or what can be used of it.
-
-    A message on an unknown channel that names a pair counts as damaged: its channel may be.
-    """
-    try:
-        frame = decode_message(message)
-    except VenueProtocolError as error:
-        return _salvage(shown(message), str(error))
-    if isinstance(frame, OtherFrame) and (named := _NAME.findall(shown(message))):
-        reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
-        return Salvaged(None, [Damage("", only(set(named)), reason)])
-    return frame
+    """Return one websocket message as a frame, or what can be used of it; see `frame_or_salvage`."""
+    return frame_or_salvage(message, decode_message, OtherFrame, _NAME, _salvage)
 
 
 def _salvage(text: str, reason: str) -> Salvaged:

@@ -7,13 +7,15 @@ whose trackers get `follows` as their proof (`gaps.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from adapters.transport.gaps import Carrier, GapTracker, Pieces
+from adapters.transport.protocol import Damage
 from adapters.transport.trades import Key, TradeMemory
 from engine.events import Trade
 
-__all__ = ["Missing", "NumberedTracker", "follows", "split", "whole"]
+__all__ = ["Missing", "NumberedTracker", "follows", "split", "split_message", "whole"]
 
 
 class Missing(NamedTuple):
@@ -62,6 +64,24 @@ def split(pieces: Pieces, memory: TradeMemory) -> tuple[Pieces, list[Missing]]:
         if len(pieces) > 1:
             last = None  # what is between two pieces is reported already
     return found, missing
+
+
+def split_message(
+    pieces: Pieces, trackers: Mapping[int, GapTracker], names: Mapping[int, str], channel: str
+) -> tuple[list[Pieces], list[Damage]]:
+    """Return the trades of a message by instrument, split where ids are missing, and what is missing.
+
+    `names` of instruments are those of their damages, on `channel`.
+    """
+    taken: list[Pieces] = []
+    damages: list[Damage] = []
+    for number in dict.fromkeys(trade.instrument for piece in pieces for trade in piece):
+        own = [[trade for trade in piece if trade.instrument == number] for piece in pieces]
+        own, missing = split(own, trackers[number].memory)
+        taken.append(own)
+        name = names[number]
+        damages += [Damage(channel, name, f"{name}: {one}", True) for one in missing]
+    return taken, damages
 
 
 def _last_id(memory: TradeMemory) -> int | None:

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
 
 from adapters.transport.decoding import BROKEN, reason_of
-from adapters.transport.protocol import Damage
+from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
+from engine.errors import VenueProtocolError
 
-__all__ = ["only", "rows_of", "shown"]
+__all__ = ["frame_or_salvage", "only", "rows_of", "shown"]
+
+
+def frame_or_salvage(
+    message: str | bytes,
+    decode: Callable[[str | bytes], Any],
+    unread: type,
+    names: re.Pattern[str],
+    salvage: Callable[[str, str], Salvaged],
+) -> Any:
+    """Return one websocket message as a frame, or what `salvage` makes of its text and of what is wrong.
+
+    A message on an unknown channel (`unread`) that names an instrument counts as damaged: its channel may be.
+    """
+    try:
+        frame = decode(message)
+    except VenueProtocolError as error:
+        return salvage(shown(message), str(error))
+    if isinstance(frame, unread) and (named := names.findall(shown(message))):
+        reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"  # type: ignore[attr-defined]
+        return Salvaged(None, [Damage("", only(set(named)), reason)])
+    return frame
 
 
 def rows_of(
