@@ -150,6 +150,8 @@ def played(events: list[Event]) -> tuple[Memory, Report]:
 
 def plain(value: Any) -> Any:
     """Return a value without ids."""
+    if isinstance(value, int):
+        return value
     if isinstance(value, msgspec.Struct):
         named = {
             name: plain(getattr(value, name)) for name in value.__struct_fields__ if not name.endswith(IDS)
@@ -175,9 +177,10 @@ def compare(seed: int) -> tuple[Memory, Memory]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Candles, "_passes", lambda *_: False)
         whole, expected = played(events)
-    for one, other in zip(records(short), records(whole), strict=False):
+    found, right = records(short), records(whole)
+    for one, other in zip(found, right, strict=False):
         assert one == other
-    assert len(records(short)) == len(records(whole))
+    assert len(found) == len(right)
     assert plain(report) == plain(expected)
     return short, whole
 
