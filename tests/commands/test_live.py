@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, c
     after = lines(engine("inspect", day, "--from", stopped["seq"] + 1, "--json"))
     assert {one["type"] for one in after} <= {"PriceMarked", "EquityMarked"}
     assert as_json(engine("project", day, "--db", root / "retape.db", "--check", "--json"))["equal"]
-    with sqlite3.connect(root / "retape.db") as conn:
+    with closing(sqlite3.connect(root / "retape.db")) as conn:
         assert conn.execute("select count(*) from bars").fetchone()[0] > 5
 
 

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def check_files(folder: Path, root: Path, bars: Path) -> None:
     assert len({instrument for instrument in map(str, cells) if instrument}) > 10
     formulas = [cell for cell in cells if re.match(r"[=+@\t\r]|-[^0-9.]", cell)]
     assert not formulas, formulas
-    with sqlite3.connect(root / "retape.db") as database:
+    with closing(sqlite3.connect(root / "retape.db")) as database:
         count = database.execute("select count(*) from bars").fetchone()[0]
     assert count >= len(of(BarClosed, root)) > len(NAMES)
     for command in (["inspect", next(root.glob("2*")), "--type", "InstrumentListed"], ["bars", root]):
