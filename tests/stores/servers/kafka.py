@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from uuid import uuid4
 
 from tests.stores.servers.certificates import certificate
 from tests.stores.servers.running import MODULES, Missing, Server, free_port
@@ -21,7 +23,11 @@ JARS = MODULES / "kafka"
 
 
 class Kafka(Server):
-    """One broker without topics."""
+    """One broker without topics.
+
+    It has listeners for logins without and with TLS, and one at `proxied_port` whose clients are told to go
+    to `proxy_port`, where a test may have a proxy.
+    """
 
     name = "Kafka"
 
@@ -34,6 +40,7 @@ class Kafka(Server):
             raise Missing("no driver: the package confluent-kafka is missing")
         super().__init__()
         controller, self.login_port, self.tls_port = free_port(), free_port(), free_port()
+        self.proxied_port, self.proxy_port = free_port(), free_port()
         self.ca = certificate(self.folder)
         ones = (
             "offsets.topic.replication.factor",
@@ -48,11 +55,16 @@ class Kafka(Server):
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
             "listeners": (
                 f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller},"
-                f"LOGIN://127.0.0.1:{self.login_port},TLS://127.0.0.1:{self.tls_port}"
+                f"LOGIN://127.0.0.1:{self.login_port},TLS://127.0.0.1:{self.tls_port},"
+                f"PROXIED://127.0.0.1:{self.proxied_port}"
+            ),
+            "advertised.listeners": (
+                f"PLAINTEXT://127.0.0.1:{self.port},LOGIN://127.0.0.1:{self.login_port},"
+                f"TLS://127.0.0.1:{self.tls_port},PROXIED://127.0.0.1:{self.proxy_port}"
             ),
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": (
-                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SASL_SSL"
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SASL_SSL"
             ),
             **self._logins(),
             "log.dirs": f"{self.folder}/logs",
@@ -60,24 +72,13 @@ class Kafka(Server):
             **dict.fromkeys(ones, "1"),
         }
         self._properties = self.folder / "kraft.properties"
-        self._settings = "".join(f"{key}={value}\n" for key, value in settings.items())
-        self.advertise(self.port)
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         tool = ("java", "-cp", f"{JARS}/*", "kafka.tools.StorageTool")
-        new_id = subprocess.run(
-            [*tool, "random-uuid"], check=True, capture_output=True, text=True
-        ).stdout.strip()
+        new_id = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=").replace("-", "_")
         made = [*tool, "format", "-t", new_id, "-c", self._properties, "--standalone"]
         for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
             made += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
         subprocess.run(made, check=True, capture_output=True)
-
-    def advertise(self, port: int) -> None:
-        """From the next start on, let clients connect to this port, which is a proxy's."""
-        listener = (
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{port},LOGIN://127.0.0.1:{self.login_port},"
-            f"TLS://127.0.0.1:{self.tls_port}\n"
-        )
-        self._properties.write_text(self._settings + listener)
 
     def _logins(self) -> dict[str, str]:
         """Return the settings of the listeners with a login, without and with TLS."""

@@ -21,6 +21,8 @@ class Nats(Server):
 
     name = "NATS"
     payload_max = 1024 * 1024
+    host = "127.0.0.1"
+    """The address that it listens on."""
     logins = ""
     """Blocks of the configuration that say who may connect, and how."""
 
@@ -33,20 +35,20 @@ class Nats(Server):
 
     def url(self, stream: str = "journal", *, port: int | None = None) -> str:
         """Return the address of a stream."""
-        return f"nats://127.0.0.1:{port or self.port}/{stream}"
+        return f"nats://{self.host}:{port or self.port}/{stream}"
 
     def command(self) -> Sequence[str | Path]:
         """See `Server`."""
         conf = self.folder / "nats.conf"
         conf.write_text(
-            f"listen: 127.0.0.1:{self.port}\nmax_payload: {self.payload_max}\n"
+            f"listen: {self.host}:{self.port}\nmax_payload: {self.payload_max}\n"
             f"jetstream {{ store_dir: '{self.folder}/js', sync_interval: always }}\n{self.logins}\n"
         )
         return [PROGRAM, "-c", conf]
 
     def ask_version(self) -> str:
         """See `Server`."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as conn:
+        with socket.create_connection((self.host, self.port), timeout=2) as conn:
             line = conn.makefile().readline()
         found = json.loads(line.removeprefix("INFO "))
         if not found.get("jetstream"):

@@ -41,9 +41,9 @@ PATIENCE_S = 60
 class Proxy:
     """Passes bytes to a port, until `cut` ends every connection. May swallow what the server answers."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, own: int = 0) -> None:
         self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", own))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self.swallows = False
@@ -142,11 +142,8 @@ def test_after_kills_cuts_and_restarts_the_pulled_journal_is_equal(
     """Ten faults at random while `engine mirror push --follow` runs beside a journal that grows."""
     server = own_server(kind)
     assert isinstance(server, Nats | Kafka)
-    proxy = close_all(Proxy(server.port))
-    if isinstance(server, Kafka):
-        server.stop()
-        server.advertise(proxy.port)
-        server.start()
+    proxied = (server.proxied_port, server.proxy_port) if isinstance(server, Kafka) else (server.port,)
+    proxy = close_all(Proxy(*proxied))
     chance = random.Random(20241205)
     url = server.url(port=proxy.port)
     command = [sys.executable, "-m", "engine", "mirror", "push", str(journal.root)]
