@@ -291,9 +291,10 @@ def run_backtest(
     left_out = _left_out(days.instruments, config)
     _refuse_empty(folders, days.batches(left_out), within)
     check_data(days.batches(left_out), needs, config)
-    batches = with_seams(days.batches(left_out), windows)
+    batches = days.batches(left_out)
     if isinstance(config.simulated, SimulatedConfig) and config.simulated.feed_ms:
         batches = delayed(batches, config.simulated.latency("feed_ms"), config.seed)
+    batches = with_seams(batches, windows)  # at their own times, whatever the feed takes
     if before is not None:
         batches = _one_by_one(batches, before)
     first = next(batches)

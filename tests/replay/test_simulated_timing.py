@@ -143,6 +143,34 @@ def test_a_backtest_acts_on_what_the_feed_has_delivered(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("feed_ms", ["", "250"])
+def test_at_a_seam_nothing_takes_time_whatever_the_latencies(tmp_path: Path, feed_ms: str) -> None:
+    """The end of a piece is at its own time, and what is closed there is known then."""
+    write_journal(tmp_path, [[*opening(configured(), NOON), *steady(300, NOON)]])
+    (folder,) = [one for one in tmp_path.iterdir() if one.is_dir()]
+    found: list[Event] = []
+
+    class Watcher:
+        def append(self, first_seq: int, inputs: list[Event], derived: list[Any]) -> None:
+            found.extend(event for _, _, event in derived)
+
+    section = SimulatedConfig(order_ms="uniform 20 60", answer_ms="400", feed_ms=feed_ms)
+    config = configured(section)
+    (name,) = [entry.title for entry in config.strategies]
+    for end_ms in (5_000, 7_300, 9_600, 14_200):
+        found.clear()
+        end_ns = NOON + end_ms * 1_000_000
+        windows = ((name, 0, NOON, end_ns),)
+        run_backtest([folder], builder(), config, DigestSink(), watch=[Watcher()], windows=windows)
+        sent = [one for one in found if isinstance(one, SubmitOrder)]
+        exits = {one.client_order_id for one in sent if one.terms.purpose == "flatten"}
+        fills = [one for one in found if isinstance(one, OrderFilled)]
+        assert {one.recv_ns for one in fills if one.client_order_id in exits} == {end_ns - 1}
+        assert {one.at_ns for one in sent if one.client_order_id in exits} == {end_ns - 1}
+        assert sum(one.side * one.size for one in fills) == 0
+        assert all(one.at_ns < end_ns for one in sent)
+
+
 # Latencies of a recorded session.
 
 

@@ -284,7 +284,7 @@ class SimulatedVenue(Actor):
             DORMANT if terms.parent else WAITING if terms.trigger else WORKING,
         )
         if seams.is_exit(self, order):
-            seams.close_at_seam(self, received, self._at(order.at_ns, emit))
+            seams.close_at_seam(self, received, order.at_ns, emit)
         elif self.candles.joins(received, order.at_ns):
             self.candles.join(received, emit)
         else:
@@ -296,7 +296,7 @@ class SimulatedVenue(Actor):
     def receive_cancel(self, cancel: CancelOrder, emit: Emit) -> None:
         """Put a cancel in transit."""
         if self.seams and seams.ends(self, cancel):
-            seams.end_at_seam(self, cancel.client_order_id, self._at(cancel.at_ns, emit))
+            seams.end_at_seam(self, cancel.client_order_id, cancel.at_ns, emit)
             return
         self._send(f"cancel {cancel.client_order_id}", cancel.client_order_id, cancel.at_ns, emit)
 
