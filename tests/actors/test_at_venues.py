@@ -6,26 +6,33 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.actors import Execution
+from engine.actors import Books, Execution
 from engine.actors.orders.conditions import UNREAD, Conditions, note
 from engine.clock import SECOND_NS
-from engine.config import AccountConfig, VenueConfig
+from engine.config import AccountConfig, Config, VenueConfig
 from engine.events import (
+    AccountAdjusted,
+    AccountMarked,
     AccountRead,
     ClockChecked,
     ClockJumped,
+    EquityMarked,
     Event,
     GatewayDown,
     InstrumentListed,
     OperatorCommand,
     OrderApproved,
+    OrderFilled,
     OrderRejected,
     OrderTerms,
+    PositionRead,
+    QueryAccount,
     ScheduleAnswered,
     ScheduleCancel,
     SessionStarted,
     SetLeverage,
     SubmitOrder,
+    TransferSeen,
 )
 from engine.events.rules import MarketRules
 from engine.events.terms import CLOSE, OPEN
@@ -129,3 +136,53 @@ def test_an_account_is_known_by_its_own_reading() -> None:
     assert all(one.unreconciled for one in found.accounts.values())
     tell(found, read("b", T), replace(read("a"), venue_ns=T + 63 * S))
     assert [name for name, one in found.accounts.items() if one.unreconciled] == ["b"], "b's is older"
+
+
+def books() -> Harness:
+    config = Config(mode="live", account=AccountConfig(currency="USD"), accounts=("a", "b"))
+    made = Harness(Books(config, real=True), LISTED)
+    made.send(SessionStarted(T, "00000000000000aa", "live", "", "", "", (), config.canonical()))
+    return made
+
+
+def worth(made: Harness, venue: str, cents: int, at_ns: int = T) -> list[Event]:
+    return made.send(replace(read(venue, at_ns), scale=2, equity=cents, unrealized=0))
+
+
+def test_equity_begins_with_the_last_account_and_is_the_sum() -> None:
+    made = books()
+    (first,) = worth(made, "a", 10_000)
+    assert isinstance(first, AccountMarked)
+    assert (first.venue, int(first.equity)) == ("a", 100 * 10**first.scale)
+    other, equity = worth(made, "b", 500)
+    assert isinstance(other, AccountMarked)
+    assert isinstance(equity, EquityMarked)
+    assert (other.venue, int(equity.equity)) == ("b", 105 * 10**equity.scale)
+
+
+def test_a_difference_and_a_transfer_are_of_the_account_at_which_they_are_seen() -> None:
+    made = books()
+    worth(made, "a", 10_000)
+    worth(made, "b", 500)
+    worth(made, "b", 700, T + S)
+    (adjusted,) = made.all(AccountAdjusted)
+    assert (adjusted.venue, int(adjusted.amount), adjusted.reason) == (
+        "b",
+        2 * 10**adjusted.scale,
+        "unexplained",
+    )
+    for venue in ("a", "b"):  # the venues may give the same number
+        made.send(TransferSeen(T + 2 * S, T + 2 * S, 2, 100, "", "deposit", "1", venue))
+    assert [one.venue for one in made.all(AccountAdjusted)] == ["b", "a", "b"]
+    assert int(made.all(EquityMarked)[-1].equity) == 109 * 10 ** made.all(EquityMarked)[-1].scale
+
+
+def test_a_doubt_about_a_position_at_one_venue_does_not_keep_the_other_from_being_read() -> None:
+    made = books()
+    worth(made, "a", 10_000)
+    worth(made, "b", 500)
+    at_ns = T + S
+    made.send(OrderFilled(at_ns, at_ns, "", 2, BUY, 1000, 5, 0, "taker", 1, 1))
+    made.send(PositionRead(at_ns, at_ns, 2, 0, 2, 0))
+    assert [one.venue for one in worth(made, "b", 500, at_ns) if isinstance(one, QueryAccount)] == ["b"]
+    assert not [one for one in worth(made, "a", 10_000, at_ns) if isinstance(one, QueryAccount)]
