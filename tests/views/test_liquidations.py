@@ -109,6 +109,18 @@ def test_a_view_shows_every_liquidation_its_window_and_the_contexts(plan: list[F
         )
 
 
+def test_a_copy_does_not_change_with_the_view_it_was_made_of() -> None:
+    plan: list[Forcing] = [(5000, 5, 1, 950 + number, 1 + number, False) for number in range(40)]
+    records = run(session(plan, NOON)).all()
+    view, again = View(JOURNAL), View(JOURNAL)
+    for one in (view, again):
+        one.apply(records[: len(records) // 2])
+    twin = view.copy()
+    view.apply(records[len(records) // 2 :])
+    for name in ("liquidations", "contexts"):
+        assert asked(twin, name, instrument="AAA") == asked(again, name, instrument="AAA")
+
+
 def test_settled_rates_are_points_and_contexts_without_either_are_none() -> None:
     view = View(JOURNAL)
     nothing = (None, None, None)
