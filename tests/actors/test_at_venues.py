@@ -186,3 +186,13 @@ def test_a_doubt_about_a_position_at_one_venue_does_not_keep_the_other_from_bein
     made.send(PositionRead(at_ns, at_ns, 2, 0, 2, 0))
     assert [one.venue for one in worth(made, "b", 500, at_ns) if isinstance(one, QueryAccount)] == ["b"]
     assert not [one for one in worth(made, "a", 10_000, at_ns) if isinstance(one, QueryAccount)]
+
+
+def test_a_fill_after_the_time_of_a_reading_is_not_taken_for_a_difference() -> None:
+    made = books()
+    worth(made, "a", 10_000)
+    worth(made, "b", 500)
+    at_ns = T + 2 * S
+    made.send(OrderFilled(at_ns, at_ns, "", 2, BUY, 1000, 5, 20_000, "taker", 1, 1))
+    worth(made, "b", 500, T + S)
+    assert made.all(AccountAdjusted) == [], "the fee came after it"

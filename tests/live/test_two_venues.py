@@ -160,10 +160,14 @@ def test_accounts_that_cannot_be_summed_are_refused(
 
 
 async def test_while_one_venue_is_down_the_other_trades_and_closes(paced_clock: Any, tmp_path: Path) -> None:
-    async def script(_live: Live) -> None:
+    asked: list[list[str]] = []
+
+    async def script(live: Live) -> None:
         await trio.sleep(1.5)
         two.exchanges[BINANCE].restart(1.5)
-        await trio.sleep(2.5)
+        await trio.sleep(0.6)
+        asked.extend(live._account(venue).working() for venue in (BINANCE, HYPERLIQUID))
+        await trio.sleep(1.9)
 
     async with two_venues(speed=20.0) as two:
         settings = config(BOTH, on_stop="flatten", answer_ms=500, expires_ms=1000)
@@ -180,6 +184,9 @@ async def test_while_one_venue_is_down_the_other_trades_and_closes(paced_clock: 
     assert booked == {"open", "close"}, "exits and openings of the other venue go on"
     refused = {listed[one.instrument] for one in within if isinstance(one, OrderRefused)}
     assert refused <= {BINANCE}
+    where = {one.client_order_id: listed[one.instrument] for one in of(SubmitOrder, tmp_path)}
+    assert {where[name] for name in asked[0]} == {BINANCE}, "its order is unknown"
+    assert not {where[name] for name in asked[1]} - {HYPERLIQUID}, "no gateway is asked about another's order"
     assert (result.live_orders, result.owed, result.positions) == (0, [], [])
 
 
