@@ -230,6 +230,11 @@ class Bookings:
         self.base_taken[key] = taken + size
         self._book(booked, None)
 
+    def left_over(self, market: int) -> Fraction:
+        """Return what fees in the base asset left of the steps that they took: the account has it."""
+        taken = sum((size for key, size in self.base_taken.items() if key[1] == market), ZERO)
+        return taken - sum((fee for key, fee in self.base_fees.items() if key[1] == market), ZERO)
+
     def _take_back(self, booked: FillBooked, fill: OrderFilled) -> None:
         """Undo what was booked in place of a fill that was missing: a difference to a later reading."""
         market, size = booked.instrument, self.listed[booked.instrument].size(booked.size)
