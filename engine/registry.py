@@ -401,10 +401,12 @@ class Registry:
         """Return the handlers of an event. A timer goes to the actor that set it."""
         if self.stale:
             self.update()
-        if isinstance(event, TimerFired):
+        kind = event.__class__
+        if kind is TimerFired:
+            assert isinstance(event, TimerFired), "its class says so"
             handler = self.timer_routes.get(event.actor)
             return () if handler is None else (handler,)
-        return self.routes[event.__class__]
+        return self.routes[kind]
 
     def _learn_handlers(self) -> None:
         self._handlers = [(actor, handlers_of(actor)) for actor in self.actors]

@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -213,6 +213,19 @@ class _Tally:
         self.halts: list[EngineHalted | MarketHalted] = []
         self.beyond: dict[int, list[int]] = {}  # orders, wanted, filled, by instrument
         self.collector = Collector()
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+            BarClosed: self._bar,
+            ActivityBarClosed: self._activity_bar,
+            SubmitOrder: self._order,
+            OrderRefused: self._refused,
+            OrderFilled: self._filled,
+            EquityMarked: self._marked,
+            PositionChanged: self._position,
+            PriceMarked: self._price,
+            EngineHalted: self.halts.append,
+            MarketHalted: self.halts.append,
+            DepthExceeded: self._depth,
+        }
 
     def open_day(self, day: str) -> None:
         self._sink.open_day(day)
@@ -224,32 +237,43 @@ class _Tally:
             watcher.append(first_seq, inputs, derived)
         report = self._report
         report.events += len(inputs) + len(derived)
+        handlers = self._handlers
         for _, _, event in derived:
-            kind = event.__class__
-            if isinstance(event, BarClosed | ActivityBarClosed):
-                report.bars += kind is BarClosed
-                self.bars.add(
-                    (event.instrument, event.interval_ns if isinstance(event, BarClosed) else event.kind)
-                )
-            elif kind is SubmitOrder:
-                report.orders += 1
-            elif isinstance(event, OrderRefused):
-                report.refused += 1
-                report.refusals[event.limit] = report.refusals.get(event.limit, 0) + 1
-            elif kind is OrderFilled:
-                report.fills += 1
-            elif isinstance(event, EquityMarked):
-                self.equity = event
-            elif isinstance(event, PositionChanged):
-                self.positions[event.strategy, event.instrument] = event
-            elif isinstance(event, PriceMarked):
-                self.marks[event.instrument] = event.price
-            elif isinstance(event, EngineHalted | MarketHalted):
-                self.halts.append(event)
-            elif isinstance(event, DepthExceeded):
-                sums = self.beyond.setdefault(event.instrument, [0, 0, 0])
-                for at, value in enumerate((1, event.size, event.filled)):
-                    sums[at] += value
+            handler = handlers.get(event.__class__)
+            if handler is not None:
+                handler(event)
+
+    def _bar(self, bar: BarClosed) -> None:
+        self._report.bars += 1
+        self.bars.add((bar.instrument, bar.interval_ns))
+
+    def _activity_bar(self, bar: ActivityBarClosed) -> None:
+        self.bars.add((bar.instrument, bar.kind))
+
+    def _order(self, _: SubmitOrder) -> None:
+        self._report.orders += 1
+
+    def _refused(self, refused: OrderRefused) -> None:
+        report = self._report
+        report.refused += 1
+        report.refusals[refused.limit] = report.refusals.get(refused.limit, 0) + 1
+
+    def _filled(self, _: OrderFilled) -> None:
+        self._report.fills += 1
+
+    def _marked(self, marked: EquityMarked) -> None:
+        self.equity = marked
+
+    def _position(self, changed: PositionChanged) -> None:
+        self.positions[changed.strategy, changed.instrument] = changed
+
+    def _price(self, marked: PriceMarked) -> None:
+        self.marks[marked.instrument] = marked.price
+
+    def _depth(self, exceeded: DepthExceeded) -> None:
+        sums = self.beyond.setdefault(exceeded.instrument, [0, 0, 0])
+        for at, value in enumerate((1, exceeded.size, exceeded.filled)):
+            sums[at] += value
 
 
 def run_backtest(

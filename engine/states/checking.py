@@ -38,7 +38,8 @@ _NEWEST: Final = 4
 _WORK_LARGE: Final = 10_000
 """A state that takes less work to read is no larger than some megabytes, unless it is one long text."""
 _WORK_MAX: Final = 16
-"""The values that one call may read, on average; 16 in a container of plain values count as one."""
+"""The values that one call may read, on average; `_ONE` in a container of plain values count as one."""
+_ONE: Final = 16
 
 
 class Unstorable(NamedTuple):
@@ -148,12 +149,15 @@ class StateCheck:
         return (not self._whole and len(values) > _NEWEST) or self._are_storable(values)
 
     def _read_dict(self, values: dict[Any, Any]) -> bool:
+        plain = self._plain
+        if len(values) < _ONE and plain.issuperset(map(type, values)):
+            return plain.issuperset(map(type, values.values())) or self._read(values.values())
         keys: Reversible[Any] = values.keys()
         items: Reversible[Any] = values.values()
         return self._read(keys) and self._read(items)
 
     def _are_storable(self, values: Collection[Any]) -> bool:
-        self._work += len(values) // 16
+        self._work += len(values) // _ONE
         return self._plain.issuperset(map(type, values)) or all(map(self._is_storable, values))
 
 

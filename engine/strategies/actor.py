@@ -321,7 +321,8 @@ class StrategyActor(NewestPrices):
         if self._is_next(event, live=not stale):
             self.event = event
             self._show_bar(event, discard if stale else emit, warmup=stale)
-            self._check_state(event)
+            if end_ns > self.checked_ns:
+                self._check_state(end_ns)
 
     @handles(ActivityBarClosed)
     def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
@@ -362,14 +363,13 @@ class StrategyActor(NewestPrices):
         ):
             self.event = event
             self._show_bar(history_bar(event), discard, warmup=True)
-            self._check_state(event)
+            self._check_state(window_end(event.interval_ns, event.start_ns))
 
-    def _check_state(self, event: BarClosed | CandleRead) -> None:
-        """Raise UsageError if the state cannot be stored: once for each window of the shortest interval.
+    def _check_state(self, end_ns: int) -> None:
+        """Raise UsageError if the state cannot be stored after the bar that ends then: once for each end.
 
         So the strategy fails at the bar after which the state could not be stored, not at midnight.
         """
-        end_ns = window_end(event.interval_ns, event.start_ns)
         if end_ns <= self.checked_ns or self.check is None:
             return
         self.checked_ns = end_ns

@@ -16,7 +16,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.actors import SimulatedVenue
 from engine.actors.simulated.candles import Candles
+from engine.actors.simulated.margin import UNSAFE
 from engine.analysis.collecting import Collector
 from engine.analysis.report import Report, report_of
 from engine.config import AccountConfig, BarsConfig, Config, PaperConfig, RiskConfig, StrategyConfig
@@ -136,16 +138,20 @@ def settings(draw: Random) -> Config:
     )
 
 
-def played(events: list[Event]) -> tuple[Memory, Report]:
-    memory, collector = Memory(), Collector()
+def played(events: list[Event]) -> tuple[Memory, Report, list[bool]]:
+    """Return the records, the report, and when the venue followed the market trade by trade."""
+    memory, collector, active = Memory(), Collector(), []
     sequencer = Sequencer(builder(), memory, memory)
-    for begin in range(0, len(events), 50):
-        sequencer.run(events[begin : begin + 50])
+    for begin in range(0, len(events), 10):
+        sequencer.run(events[begin : begin + 10])
+        venue = sequencer.actor("venue")
+        assert isinstance(venue, SimulatedVenue)
+        active.append(venue.active)
     for _, first_seq, received, derived in memory.frames:
         collector.append(first_seq, received, derived)
     collector.finish()
     assert not sequencer.failures
-    return memory, report_of(collector)
+    return memory, report_of(collector), active
 
 
 def plain(value: Any) -> Any:
@@ -173,15 +179,16 @@ def compare(seed: int) -> tuple[Memory, Memory]:
     draw = Random(seed)
     rules = MarketRules(stated=True, leverage_max=20, tiers=TIERS if draw.random() < 0.5 else ())
     events = inputs(seed, settings(draw), rules)
-    short, report = played(events)
+    short, report, active = played(events)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Candles, "_passes", lambda *_: False)
-        whole, expected = played(events)
+        patch.setattr(Candles, "_outlook", lambda *_: UNSAFE)
+        whole, expected, followed = played(events)
     found, right = records(short), records(whole)
     for one, other in zip(found, right, strict=False):
         assert one == other
     assert len(found) == len(right)
     assert plain(report) == plain(expected)
+    assert active == followed
     return short, whole
 
 

@@ -55,15 +55,16 @@ def valued(ledger: Ledger, venue: str = "") -> Equity:
     """Return what all bookings come to. Losses and fees in other currencies are rounded up, profits down."""
     sums: dict[str, list[int]] = {}
     own = ledger.currency_of(venue)
-    for instrument, _, book in ledger.all_books():
-        if not is_of(venue, ledger.instruments[instrument]):
+    for instrument, books in ledger.books.items():
+        listed = ledger.instruments[instrument]
+        if not is_of(venue, listed):
             continue
-        quote = ledger.instruments[instrument].rules.quote or own
-        one = sums.setdefault(quote, [0, 0, 0, 0, 0])
-        one[0] += book.realized
-        one[1] += ledger.unrealized(instrument, book)
-        one[2] += book.fees
-        one[3] += book.funding
+        one = sums.setdefault(listed.rules.quote or own, [0, 0, 0, 0, 0])
+        for book in books.values():
+            one[0] += book.realized
+            one[1] += ledger.unrealized(instrument, book)
+            one[2] += book.fees
+            one[3] += book.funding
     for asset, other in ledger.other_assets(venue):
         one = sums.setdefault(asset, [0, 0, 0, 0, 0])
         one[2] += other.fees

@@ -12,10 +12,9 @@ market. It only grows, and a finer scale is exact. What is not a product is roun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
-
-import msgspec
 
 from engine.actors.base import Actor, Emit, handles
 from engine.actors.books.book import EXTERNAL, MANUAL, Book, Executed, Net, unrealized
@@ -44,6 +43,9 @@ SCALE_MIN: Final = 8
 
 FINER: Final = 4
 """Decimals that a price of a fill may have beyond the instrument's."""
+
+
+_NO_BOOKS: Final[Mapping[str, Book]] = MappingProxyType({})
 
 
 def account_currency(configured: str, instruments: Instruments) -> str:
@@ -295,8 +297,7 @@ class Ledger(Actor):
         sums = valued(self)
         start, adjustments = begun[0], begun[1] + sums.moved
         cash = start + begun[1] + sums.settled
-        marked = EquityMarked(
-            at_ns,
+        numbers = (
             self.scale,
             wide(sums.realized),
             wide(sums.unrealized),
@@ -307,10 +308,9 @@ class Ledger(Actor):
             wide(adjustments),
             sums.unvalued,
         )
-        numbers = msgspec.structs.astuple(marked)[1:]
         if always or numbers != self.marked:
             self.marked = numbers
-            emit(marked)
+            emit(EquityMarked(at_ns, *numbers))
 
     @handles(BarClosed)
     def note_bar(self, bar: BarClosed, emit: Emit) -> None:
@@ -318,8 +318,10 @@ class Ledger(Actor):
         self.closes[bar.instrument] = bar.close
         if not self.follows:
             self.last[bar.instrument] = bar.close
-        if any(book.size for book in self.books.get(bar.instrument, {}).values()):
-            self.mark(bar.at_ns, emit, always=False)
+        for book in self.books.get(bar.instrument, _NO_BOOKS).values():
+            if book.size:
+                self.mark(bar.at_ns, emit, always=False)
+                return
 
     @handles(SessionStopped)
     def close(self, stopped: SessionStopped, emit: Emit) -> None:

@@ -114,6 +114,9 @@ class PriceFollower(Actor):
     @handles(BarClosed)
     def note_bar(self, bar: BarClosed, emit: Emit) -> None:
         """Use the close of a bar while trades are not followed."""
+        known = self.prices.get(bar.instrument)
+        if known is not None and known.last == bar.close:
+            return
         if not self.listens(Trade):
             self._known(bar.instrument, emit).last = bar.close
 

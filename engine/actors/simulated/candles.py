@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from engine.actors.base import PATH, Emit, Later
+from engine.actors.simulated.margin import UNSAFE, Outlook
 from engine.actors.simulated.state import DORMANT, UNIT, WAITING, WORKING, At, Path, VenueOrder, worse
 from engine.events import Candle, OrderFilled, PathReached
 from engine.events.terms import CLOSE
@@ -62,8 +63,10 @@ class Candles:
         if not owners:
             market.last = candle.close
             return
-        if self._passes(candle):
-            self._pass(candle, emit)
+        outlook = self._outlook(candle)
+        if outlook.safe:
+            market.last = candle.close
+            v.passed(candle.recv_ns, emit, far=outlook.far)
             return
         volume = int(candle.volume)
         v.path = Path(
@@ -79,11 +82,11 @@ class Candles:
         )
         self._begin_next(v.path, emit)
 
-    def _passes(self, candle: Candle) -> bool:
-        """Return whether nothing can come of a candle: no path along it would do anything."""
+    def _outlook(self, candle: Candle) -> Outlook:
+        """Return what a candle can do: if it is safe, no path along it would do anything."""
         v, instrument = self.v, candle.instrument
         if instrument in v.trailed:
-            return False
+            return UNSAFE
         prices = candle.open, candle.high, candle.low, candle.close
         low, high = min(prices), max(prices)
         for order in v.orders.get(instrument, ()):
@@ -91,17 +94,12 @@ class Candles:
                 continue
             waits = order.phase == WAITING
             if not order.judged or not (waits or order.resting):
-                return False
+                return UNSAFE
             price = order.terms.trigger_price if waits else order.limit
             rising = order.rising if waits else order.side == SELL
             if high >= price if rising else low <= price:
-                return False
-        return v.margin.carries(instrument, low, high)
-
-    def _pass(self, candle: Candle, emit: Emit) -> None:
-        """Leave the market at the close of a candle."""
-        self.v.market(candle.instrument).last = candle.close
-        self.v.passed(candle.recv_ns, emit)
+                return UNSAFE
+        return v.margin.outlook(instrument, low, high)
 
     def end(self) -> None:
         """End the path: the bar of the candle comes next."""

@@ -59,11 +59,36 @@ class Cross(NamedTuple):
     maintenance: int
 
 
+class Outlook(NamedTuple):
+    """What a range of prices can do to the account. `safe`: no margin call and no liquidation. `far`: prices
+    would also have to move by all that the positions are worth (see `Margin.is_near`)."""
+
+    safe: bool
+    far: bool
+
+
+SAFE: Final = Outlook(safe=True, far=True)
+NEAR: Final = Outlook(safe=True, far=False)
+UNSAFE: Final = Outlook(safe=False, far=False)
+
+WIDER: Final = 32
+"""A range of prices is looked at together with what is this part of it below and above."""
+
+
+class Known:
+    """A range of prices that is safe for an account with one position; `low` is 0 if a wide one is not."""
+
+    def __init__(self, account: tuple[object, ...] = ()) -> None:
+        self.account = account
+        self.low = self.high = 1
+
+
 class Margin:
-    """See the module."""
+    """See the module. What it remembers follows from the venue's state."""
 
     def __init__(self, venue: SimulatedVenue) -> None:
         self.v = venue
+        self._known = Known()
 
     # Leverage.
 
@@ -287,33 +312,59 @@ class Margin:
     def _isolated(self) -> list[int]:
         return [n for n in self.v.positions if self.is_isolated(n)]
 
-    def carries(self, instrument: int, low: int, high: int) -> bool:
-        """Return whether the account needs no margin call and no liquidation at any price from low to high.
+    def outlook(self, instrument: int, low: int, high: int) -> Outlook:
+        """Return what prices from low to high, in one market, can do to the account.
+
+        Of an account with one position the answer for a wider range is remembered until the account changes.
+        """
+        v = self.v
+        if v.called or not v.positions:
+            return UNSAFE if v.called else SAFE
+        held = v.positions.get(instrument)
+        if held is None or len(v.positions) > 1:
+            return self._outlook(instrument, low, high)
+        listed, leverage = v.instruments[instrument], v.leverages.get(instrument)
+        account = (instrument, listed, leverage, v.scale, v.cash, held.size, held.cost, held.margin)
+        known = self._known
+        if known.account != account:
+            known = self._known = Known(account)
+        if not known.low <= low <= high <= known.high:
+            wide = low - low // WIDER, high + high // WIDER
+            outlook = self._outlook(instrument, *wide) if known.low else UNSAFE
+            if outlook != SAFE:
+                known.low = 0
+                return self._outlook(instrument, low, high)
+            known.low, known.high = wide
+        return SAFE
+
+    def _outlook(self, instrument: int, low: int, high: int) -> Outlook:
+        """Return the same from the account at both ends.
 
         Equity follows the price in a straight line, and what a position requires only grows with its value:
         the least equity and the greatest requirement are those of the two ends.
         """
         v = self.v
-        if v.called or not v.positions:
-            return not v.called
         if not all(_grows(v.instruments[number]) for number in v.positions):
-            return False
+            return UNSAFE
         market = v.market(instrument)
         before = market.last
-        found = []
+        ends = []
         for market.last in (low, high):
-            sums = self._cross()
-            isolated = [(v.account.unrealized(one), self.maintenance(one)) for one in self._isolated()]
-            found.append((sums, isolated))
+            isolated = [
+                (v.positions[one].margin + v.account.unrealized(one), self.maintenance(one))
+                for one in self._isolated()
+            ]
+            ends.append((self._cross(), isolated))
         market.last = before
-        (least, one), (most, other) = found
-        if min(least.equity, most.equity) < max(least.initial, most.initial):
-            return False
-        margins = [v.positions[number].margin for number in self._isolated()]
-        return all(
-            margin + min(at_low[0], at_high[0]) >= max(at_low[1], at_high[1])
-            for margin, at_low, at_high in zip(margins, one, other, strict=True)
-        )
+        (one, isolated), (other, isolated_too) = ends
+        spare = min(one.equity, other.equity) - max(one.initial, other.initial)
+        spares = [
+            min(mine[0], its[0]) - max(mine[1], its[1])
+            for mine, its in zip(isolated, isolated_too, strict=True)
+        ]
+        if spare < 0 or any(one < 0 for one in spares):
+            return UNSAFE
+        return SAFE if not isolated and spare >= max(one.value, other.value) else NEAR
 
     def check(self, at: At) -> None:
         """Call for margin, and liquidate what the account cannot carry at the prices known now."""

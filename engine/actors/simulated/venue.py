@@ -203,9 +203,9 @@ class SimulatedVenue(Actor):
     def _is_learning(self) -> bool:
         return sum(1 for market in self.markets.values() if market.depth) < len(self.instruments)
 
-    def _update(self, at_ns: int, emit: Emit) -> None:
+    def _update(self, at_ns: int, emit: Emit, *, far: bool = False) -> None:
         """Begin or stop to follow the market. What it showed before an interruption is forgotten."""
-        active = bool(self.orders or self.in_transit or self.seams) or self.margin.is_near()
+        active = bool(self.orders or self.in_transit or self.seams) or (not far and self.margin.is_near())
         if active == self.active:
             return
         self.active = active
@@ -464,9 +464,9 @@ class SimulatedVenue(Actor):
         if trailed:
             self.trailed = trailed
 
-    def passed(self, at_ns: int, emit: Emit) -> None:
-        """Note that a candle passed that nothing came of."""
-        self._update(at_ns, emit)
+    def passed(self, at_ns: int, emit: Emit, *, far: bool) -> None:
+        """Note that a candle passed that nothing came of. `far`: no margin call is near at its prices."""
+        self._update(at_ns, emit, far=far)
 
     @handles(BarClosed)
     def note_bar(self, bar: BarClosed, emit: Emit) -> None:
