@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.actors import Books, Execution
+from engine.actors import Books, Execution, OrderManager
 from engine.actors.orders.conditions import UNREAD, Conditions, note
 from engine.clock import SECOND_NS
 from engine.config import AccountConfig, Config, VenueConfig
@@ -36,6 +36,7 @@ from engine.events import (
 )
 from engine.events.rules import MarketRules
 from engine.events.terms import CLOSE, OPEN
+from engine.loading.strategies import make_builder
 from engine.values import BUY, SELL
 from tests.actors.harness import Harness, T
 
@@ -196,3 +197,27 @@ def test_a_fill_after_the_time_of_a_reading_is_not_taken_for_a_difference() -> N
     made.send(OrderFilled(at_ns, at_ns, "", 2, BUY, 1000, 5, 20_000, "taker", 1, 1))
     worth(made, "b", 500, T + S)
     assert made.all(AccountAdjusted) == [], "the fee came after it"
+
+
+def test_what_waits_for_an_account_waits_for_that_of_its_venue_and_openings_for_the_sum() -> None:
+    config = Config(mode="live", account=AccountConfig(currency="USD"), accounts=("a", "b"))
+    made = Harness(OrderManager(config, real=True), LISTED)
+    made.send(SessionStarted(T, "00000000000000aa", "live", "", "", "", (), config.canonical()))
+    manager: Any = made.actor
+    made.send(read("a"))
+    assert (manager.known(1), manager.known(2), manager.reconciled) == (True, False, False)
+    assert manager.gates._conditions("s", 1) == (
+        "unreconciled",
+        "the account of another venue has not been read yet",
+    )
+    made.send(read("b"))
+    assert (manager.known(2), manager.reconciled) == (True, True)
+
+
+def test_the_state_of_named_accounts_is_kept_apart_but_not_by_which_are_armed() -> None:
+    def signature(*accounts: str) -> str:
+        config = Config(mode="live", accounts=accounts) if accounts else Config(mode="live")
+        started = SessionStarted(0, "0" * 16, "live", "", "", "", (), config.canonical())
+        return next(one.signature for one in make_builder()(started) if one.name == "books")
+
+    assert signature("a", "b") == signature("a") != signature()
