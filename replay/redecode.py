@@ -247,7 +247,7 @@ class _Comparison:
                 self._floor_ns = event.recv_ns
         else:
             self._down = True
-            self._books.lose(event.recv_ns)
+            self._books.lose(event.recv_ns, self._held_ns // HELD_NS)
             self._first_ns.clear()
 
     def _match(self, seq: int, event: Any) -> None:

@@ -54,10 +54,15 @@ class ThinnedBooks:
         self._states[book.instrument] = state
         return state
 
-    def lose(self, recv_ns: int) -> None:
-        """Take note that the feed lost its connection, and so forgot the books that it had not yet shown."""
+    def lose(self, recv_ns: int, speed: int) -> None:
+        """Take note that the feed lost its connection, and so forgot the books that it had not yet shown.
+
+        Without another message it looks for due books again and again, in real time: one may be shown late.
+        """
         for state in self._states.values():
             self._end(state, recv_ns)
+            late_ns = 2 * self.every_ns * max(1, speed)
+            state.unchanged = state.unchanged or recv_ns - state.book.recv_ns < late_ns
         self._states.clear()
 
     def record(self, book: BookRead) -> None:
