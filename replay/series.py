@@ -3,6 +3,7 @@
 Open interest and the running funding rate are states that a venue repeats (`ContextRead`): a row has the
 first, highest, lowest and last value received in its window. Windows without any have what was read from the
 venue's history of open interest (`OpenInterestRead`). Settled rates (`FundingRead`) are added up.
+Those of money for one unit cannot be added to fractions and have rows of their own (`unit`).
 Liquidations (`LiquidationRead`) are added up by what they closed, and as a heat map also by price level, by
 the code of the actor of `[flow] liquidations`.
 Windows without data have no row. Promises: every number is exact; the same days give the same rows; memory
@@ -50,7 +51,10 @@ class _State(msgspec.Struct):
         self.count += 1
 
 
-_Key = tuple[int, int]  # instrument, start of a window
+_Key = tuple[int, int, str]  # instrument, start of a window, unit of a funding rate (else "")
+
+_FRACTION: Final = "fraction"
+"""The unit of running rates, see `FundingRead.unit`."""
 
 
 def series_of(
@@ -80,13 +84,14 @@ def series_of(
             elif isinstance(event, ContextRead) and kind in ("open-interest", "funding"):
                 value = event.open_interest if kind == "open-interest" else event.funding
                 if value is not None:
-                    key = event.instrument, window_start(interval_ns, event.recv_ns)
+                    unit = _FRACTION if kind == "funding" else ""
+                    key = event.instrument, window_start(interval_ns, event.recv_ns), unit
                     exact = _exact(value, event.scale)
                     states.setdefault(key, _State(exact, exact, exact, exact)).add(exact)
             elif isinstance(event, OpenInterestRead) and kind == "open-interest":
                 past.append(event)
-            elif isinstance(event, FundingRead) and kind == "funding" and not event.per_unit:
-                key = event.instrument, window_start(interval_ns, event.venue_ns)
+            elif isinstance(event, FundingRead) and kind == "funding":
+                key = event.instrument, window_start(interval_ns, event.venue_ns), event.unit
                 settled[key] = settled.get(key, 0) + _exact(event.rate, event.scale)
             elif isinstance(event, LiquidationRead) and kind.startswith("liquidation"):
                 number = event.instrument
@@ -94,12 +99,12 @@ def series_of(
                     continue
                 if number not in widths:
                     widths[number] = width_of(listed[number], {}, event.price)
-                key = number, window_start(interval_ns, event.venue_ns)
+                key = number, window_start(interval_ns, event.venue_ns), ""
                 closed.setdefault(key, ForcedWindow({})).add(event, widths[number])
         progress(read)
     read_live = frozenset(states)
     for one in sorted(past, key=lambda found: (found.venue_ns, found.recv_ns)):
-        key = one.instrument, window_start(interval_ns, one.venue_ns)
+        key = one.instrument, window_start(interval_ns, one.venue_ns), ""
         if key not in read_live:
             exact = _exact(one.open_interest, one.scale)
             states.setdefault(key, _State(exact, exact, exact, exact)).add(exact)
@@ -110,14 +115,14 @@ def series_of(
         for row in (
             _forced(closed[key], kind, listed[key[0]])
             if key in closed
-            else [dict(_states(kind, states.get(key), settled.get(key)))]
+            else [dict(_states(states.get(key), settled.get(key), key[2]))]
         )
     ]
 
 
 def _shared(key: _Key, interval_ns: int, listed: InstrumentListed) -> Iterator[tuple[str, Any]]:
     """Yield the cells that every row begins with."""
-    _, start_ns = key
+    _, start_ns, _ = key
     yield "instrument", listed.name
     yield "venue", listed.venue
     yield "interval", format_interval(interval_ns)
@@ -126,12 +131,13 @@ def _shared(key: _Key, interval_ns: int, listed: InstrumentListed) -> Iterator[t
     yield "end_ns", window_end(interval_ns, start_ns)
 
 
-def _states(kind: str, state: _State | None, settled: int | None) -> Iterator[tuple[str, Any]]:
-    """Yield the cells of open interest or funding: numbers that must be exact are decimal text."""
+def _states(state: _State | None, settled: int | None, unit: str) -> Iterator[tuple[str, Any]]:
+    """Yield the cells of open interest, or of funding in a unit: numbers that must be exact are text."""
     for name in ("open", "high", "low", "close"):
         yield name, None if state is None else format_scaled(getattr(state, name), _SCALE)
     yield "count", 0 if state is None else state.count
-    if kind == "funding":
+    if unit:
+        yield "unit", unit
         yield "settled", None if settled is None else format_scaled(settled, _SCALE)
 
 

@@ -108,6 +108,11 @@ class FundingRead(Event, frozen=True, tag="funding-rate"):
     premium: Annotated[Amount, "scaled"]
     per_unit: bool = False
 
+    @property
+    def unit(self) -> str:
+        """What the rate is: a "fraction", or "money" for one unit."""
+        return "money" if self.per_unit else "fraction"
+
 
 class HistoryRead(Event, frozen=True, tag="history-read"):
     """A request for the venue's history was answered, and some windows of it have no candle or rate.

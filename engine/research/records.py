@@ -168,12 +168,13 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 class Funding(msgspec.Struct, frozen=True):
-    """A settled funding rate."""
+    """A settled funding rate. `unit`: it is a "fraction", or "money" in quote currency for one unit."""
 
     time_ns: int
     instrument: str
     venue: str
     rate: Exact | None
+    unit: str
     premium: Exact | None
     seq: int
 

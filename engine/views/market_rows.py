@@ -309,7 +309,7 @@ def context_point(kept: Kept) -> ContextPoint:
 def settled_rate(kept: Kept) -> SettledRate:
     """Return a settled funding rate as a point of a series."""
     seq, read = kept
-    return SettledRate(ms(read.venue_ns), int(read.rate) / 10**read.scale, seq)
+    return SettledRate(ms(read.venue_ns), int(read.rate) / 10**read.scale, seq, read.unit)
 
 
 def _intervals(series: dict[int, Any]) -> list[str]:

@@ -251,11 +251,12 @@ class ContextPoint(msgspec.Struct, array_like=True):
 
 
 class SettledRate(msgspec.Struct, array_like=True):
-    """A settled funding rate: [time, rate as a fraction, seq]."""
+    """A settled funding rate: [time, rate, seq, "fraction" or "money" in quote currency for one unit]."""
 
     at_ms: int
     rate: float
     seq: int
+    unit: str
 
 
 class SampleRow(msgspec.Struct):

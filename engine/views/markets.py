@@ -364,7 +364,7 @@ class Markets:
 
     def _rate(self, seq: int, read: FundingRead) -> None:
         market = self.by_number.get(read.instrument)
-        if market is not None and not read.per_unit:
+        if market is not None:
             market.rates.append((seq, read))
 
     def _forced(self, seq: int, read: LiquidationRead) -> None:

@@ -54,7 +54,9 @@ def recorded(root: Path) -> Path:
         at_ns = NOON + minute * 60 * SECOND_NS + SECOND_NS
         interest, funding = 1_000_000 + minute * minute * 900, 125 - minute * 13
         data.append(ContextRead(at_ns, 1, 7, None, None, None, funding, None, f"{interest}0000000"))
-    data.append(FundingRead(NOON + 600 * SECOND_NS, NOON + 600 * SECOND_NS, 1, 7, 100, 0))
+    for minute, rate, per_unit in ((10, 100, False), (12, 2_180_000, True)):
+        at_ns = NOON + minute * 60 * SECOND_NS
+        data.append(FundingRead(at_ns, at_ns, 1, 7, rate, 0, per_unit))
     data.sort(key=lambda one: one.recv_ns)
     inputs: list[Event] = [*opening(config, NOON), *data]
     end = data[-1].recv_ns + 70 * SECOND_NS

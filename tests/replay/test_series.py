@@ -60,7 +60,7 @@ def test_states_are_followed_and_settled_rates_added_up(tmp_path: Path) -> None:
         ("5", "7", "4.9", "4.9", 3),
         ("5.1", "5.1", "5.1", "5.1", 1),
     ]
-    first, other, last = sorted(rows(days, "funding"), key=lambda one: one["start_ns"])
+    first, other, last, money = sorted(rows(days, "funding"), key=lambda one: one["start_ns"])
     assert (first["open"], first["high"], first["low"], first["settled"]) == (
         "0.0012",
         "0.0012",
@@ -69,7 +69,12 @@ def test_states_are_followed_and_settled_rates_added_up(tmp_path: Path) -> None:
     )
     assert other["close"] == "0.0005"
     assert (last["close"], last["settled"]) == ("0.002", "0.00001225")
-    assert last["start_ns"] == NOON // MINUTE * MINUTE + 2 * MINUTE
+    assert last["start_ns"] == money["start_ns"] == NOON // MINUTE * MINUTE + 2 * MINUTE
+    assert [one["unit"] for one in (first, other, last, money)] == [*["fraction"] * 3, "money"]
+    assert (money["open"], money["count"], money["settled"]) == (None, 0, "0.000000077"), (
+        "money is no fraction"
+    )
+    assert not any("unit" in one for one in interest)
 
 
 def test_open_interest_of_the_past_fills_the_windows_without_any(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_rows_are_chosen_by_texts_and_times(days: list[Path]) -> None:
             assert 0 < len(within) < len(every[name])
             assert chosen[f"{name} nothing"] == []
         assert {row.instrument for row in chosen["trades BTC"]} == {"BTC"}
+        assert [row.unit for row in every["funding"]] == ["fraction", "money"] * 6
         assert 0 < len(chosen["slow"]) < len(every["signals"])
         for name, rows in every.items():
             assert [row.seq for row in rows] == [row.seq for row in dict.fromkeys(rows)], name

@@ -42,7 +42,7 @@ def full_day() -> list[Record]:
         add(LiquidationRead(T + at, T + at, 1, -1, 4_305_997 + at, 50_000, f"a{at}", bool(at % 2)))
         add(LiquidationLevelsClosed(T + at, 1, MINUTE_NS, T, 100, ((4_305_900, 50_000, at),), 50_000, at, 1))
         add(OpenInterestRead(T + at, T + at * MINUTE_NS, 1, 6, 4_000 + at))
-        add(FundingRead(T + at * MINUTE_NS, T + at * MINUTE_NS, 1, 6, 125 + at, 3))
+        add(FundingRead(T + at * MINUTE_NS, T + at * MINUTE_NS, 1, 6, 125 + at, 3, bool(at % 2)))
     add(SubmitOrder(T + 9, CLOSING, "ema", 1, OrderTerms(-1, 300_000, 4_306_000), reason="crossed down"))
     for at, side, price, role in ((60, 1, 430_599_870_001, "open"), (150, -1, 430_700_100_000, "close")):
         order = ORDER if side > 0 else CLOSING

@@ -76,6 +76,16 @@ def test_a_window_of_liquidations_is_a_row_and_so_is_each_of_its_levels(tmp_path
     ]
 
 
+def test_a_rate_says_whether_it_is_a_fraction_or_money_for_one_unit(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    events = [FundingRead(T, T - 2, 1, 6, 125, 3), FundingRead(T, T - 1, 1, 6, 218_000, 0, per_unit=True)]
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), *((seq, 0, event) for seq, event in enumerate(events, 2))])
+    wanted = [(0.000125, "fraction", 2), (0.218, "money", 3)]
+    for name in ("funding_rates", "funding"):
+        assert rows(path, f"select rate, unit, seq from {name} order by seq") == wanted
+
+
 def test_views_show_tables_under_names_that_programs_expect(tmp_path: Path) -> None:
     path = tmp_path / "rows.db"
     events = [Trade(T, T - 1, 1, 4305997, 50_000, 1, 7), FundingRead(T, T - 2, 1, 6, 125, 3)]

@@ -136,7 +136,7 @@ def test_settled_rates_are_points_and_contexts_without_either_are_none() -> None
         ]
     )
     shown = asked(view, "contexts", instrument="AAA")
-    assert shown["rates"] == [[4, 0.0000125, 2]]
+    assert shown["rates"] == [[4, 0.0000125, 2, "fraction"], [4, 0.00000077, 3, "money"]]
     assert shown["points"] == [[-60_000, "5.55", None, 7], [7, None, -0.0005, 5]], "in order, a context first"
 
 

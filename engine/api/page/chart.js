@@ -82,7 +82,8 @@ export class EquityChart {
   }
 }
 
-// Two lines over time, one above the other: amounts, and rates that `percent(rate)` writes.
+// Two lines over time, one above the other: amounts, and rates that `percent(rate)` writes. Settled rates are points;
+// those of money for one unit have a scale of their own.
 export class SeriesChart {
   constructor(host, percent) {
     this.chart = Charts.createChart(host, options());
@@ -91,6 +92,10 @@ export class SeriesChart {
     const rates = { ...shared, priceFormat: { type: "custom", formatter: percent, minMove: 1e-8 } };
     this.rates = this.chart.addSeries(Charts.LineSeries, { ...rates, title: "funding", lineType: 1 }, 1);
     this.settled = this.chart.addSeries(Charts.LineSeries, { ...rates, title: "settled", lineVisible: false, pointMarkersVisible: true }, 1);
+    this.money = this.chart.addSeries(Charts.LineSeries, {
+      ...shared, title: "settled for one unit", priceScaleId: "left", priceFormat: { type: "price", precision: 8, minMove: 1e-8 },
+      lineVisible: false, pointMarkersVisible: true,
+    }, 1);
     charts.add(this);
     this.paint();
   }
@@ -100,15 +105,17 @@ export class SeriesChart {
     this.amounts.applyOptions({ color: color("accent") });
     this.rates.applyOptions({ color: color("line1") });
     this.settled.applyOptions({ color: color("line2") });
+    this.money.applyOptions({ color: color("line3") });
   }
 
   // Each a list of [at_ms, value].
-  set(amounts, rates, settled) {
-    for (const [line, points] of [[this.amounts, amounts], [this.rates, rates], [this.settled, settled]]) {
+  set(amounts, rates, settled, money) {
+    for (const [line, points] of [[this.amounts, amounts], [this.rates, rates], [this.settled, settled], [this.money, money]]) {
       const bySecond = new Map(points.map(([at, value]) => [seconds(at), value]));
       line.setData([...bySecond].sort((a, b) => a[0] - b[0]).map(([time, value]) => ({ time, value })));
     }
-    const size = amounts.length + rates.length + settled.length;
+    this.chart.applyOptions({ leftPriceScale: { visible: money.length > 0, borderColor: color("edge") } });
+    const size = amounts.length + rates.length + settled.length + money.length;
     if (!this.fitted && size) this.chart.timeScale().fitContent();
     this.fitted = size > 0;
   }

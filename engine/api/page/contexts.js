@@ -44,7 +44,8 @@ export class Contexts {
   draw() {
     const points = [...this.points.values()];
     const of = (place) => points.filter((point) => point[place] !== null).map((point) => [point[0], Number(point[place])]);
-    this.chart.set(of(1), of(2), this.rates);
+    const settled = (unit) => this.rates.filter((rate) => rate[3] === unit);
+    this.chart.set(of(1), of(2), settled("fraction"), settled("money"));
     const last = points.at(-1);
     setText(byId("context-note"), last
       ? `${clock(last[0])}: open interest ${money(last[1], 0)}, funding ${last[2] === null ? "–" : `${percent(last[2])} for one hour`}`

@@ -302,12 +302,14 @@ TABLES: Final[dict[str, TableShape]] = {
         pk=("instrument_id", "interval", "start_ns"),
         indexes=(("instrument", "interval", "start_ns"),),
     ),
+    # `unit`: the rate is a "fraction" of the position's value, or "money" in quote currency for one unit.
     "funding_rates": TableShape(
         {
             **INSTRUMENT,
             "time": str,
             "time_ns": int,
             "rate": float,
+            "unit": str,
             "premium": float,
             **RECORD,
         },

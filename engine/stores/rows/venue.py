@@ -106,7 +106,9 @@ class VenueRows:
         values = (
             *listing.named,
             *(iso_text(event.venue_ns), event.venue_ns),
-            *(self._batch.number(int(part), event.scale) for part in (event.rate, event.premium)),
+            self._batch.number(int(event.rate), event.scale),
+            event.unit,
+            self._batch.number(int(event.premium), event.scale),
             *record(seq, cause, event.recv_ns),
         )
         self._change("funding_rates", (event.instrument, event.venue_ns), values)

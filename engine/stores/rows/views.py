@@ -18,7 +18,7 @@ VIEWS: Final[dict[str, str]] = {
         select venue_time as "time", instrument as symbol, price, size, side, trade_id, venue, seq from trades
     """,
     "funding": """
-        select "time", instrument as symbol, rate, premium, venue, seq from funding_rates
+        select "time", instrument as symbol, rate, unit, premium, venue, seq from funding_rates
     """,
     "latest_equity": "select * from equity order by seq desc limit 1",
     "daily_pnl": """
