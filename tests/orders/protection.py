@@ -317,6 +317,7 @@ class Protection:
         model = self.model
         model.require(not self.crossed or self.candles, "a trail that is reached fires", self.crossed)
         self.crossed.clear()
+        self._end_with_entries()
         for stop in self.stops.values():
             if stop.dead or stop.limit or not stop.passed_ns or stop.events < 6 or self.candles:
                 continue
@@ -335,6 +336,16 @@ class Protection:
                 "position",
                 held,
             )
+
+    def _end_with_entries(self) -> None:
+        """End the stops of flat books that no opening works for any more; a child waits with its order."""
+        model = self.model
+        for stop in self.stops.values():
+            if stop.dead or "/" in stop.handle or model.position(stop.owner, stop.market):
+                continue
+            opening = model.live_orders(stop.owner, stop.market, OPEN)
+            _, missing = model.target(stop.owner, stop.market).distance(ZERO)
+            stop.dead = all(order.side == stop.side for order in opening) and sign(missing) != -stop.side
 
 
 _HANDLERS: dict[type[Event], Any] = {

@@ -6,7 +6,10 @@ from fractions import Fraction
 
 import pytest
 
+from engine.events import ActorFailed, Event, InstrumentListed, StopRequested, TargetSet
 from tests.orders.ledger import Account, Book, allocate, down, largest_fall, parts, share_funding, up
+from tests.orders.model import Model
+from tests.orders.protection import Protection
 from tests.orders.wanted import CANCELED, OUTSIDE, OVER, OWN, TARGET, Wanted
 
 F = Fraction
@@ -121,3 +124,22 @@ def test_the_distance_closes_before_it_opens() -> None:
     assert not Wanted(F(-2)).may_trade(-1, F(3), F(1))
     assert Wanted(F(-2)).may_trade(-1, F(2), F(0))
     assert not Wanted(F(1)).may_trade(-1, F(1), F(0))
+
+
+def test_a_stop_waits_as_long_as_an_opening_of_its_side_works_and_ends_with_it() -> None:
+    model = Model((LONG,), F(1000))
+    protection = Protection(model, candles=False)
+    facts: list[Event] = [
+        InstrumentListed(0, 1, "sandbox", "AAA", 2, 2),
+        TargetSet(0, LONG, 1, 100),
+        StopRequested(0, LONG, 1, "waits", -1, 100, "sl", 9700),
+        StopRequested(0, LONG, 1, "of the other side", 1, 100, "sl", 10300),
+        ActorFailed(0, LONG, 5, "", "quarantine"),
+    ]
+    ended = []
+    for seq, fact in enumerate(facts, 1):
+        model.follow(seq, fact, 0)
+        protection.follow(fact)
+        protection.check_turn()
+        ended.append([name for name, stop in protection.stops.items() if stop.dead])
+    assert ended[2:] == [[], ["of the other side"], ["waits", "of the other side"]]

@@ -37,3 +37,9 @@ def test_every_random_session_on_spot_ends_as_the_venue_says(chunk: int) -> None
         found, _ = broken_by(plans, spot=True)
         if found is not None:
             pytest.fail(f"plans {first} to {first + SERIES - 1}: {found[1]}", pytrace=False)
+
+
+def test_a_stop_whose_entry_is_withdrawn_does_not_protect_a_later_position() -> None:
+    """A target waits for the balance, a stop waits with it, and the strategy fails: both end."""
+    found, _ = broken_by([sandbox_plan(number) for number in (915, 916)], spot=True)
+    assert found is None, found
