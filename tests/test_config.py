@@ -119,7 +119,7 @@ UNKNOWN = [
     ({"account": {"cahs": "1"}}, "'account.cahs'", "cash"),
     ({"strategies": [{"uses": "a:B"}]}, "'strategies.uses'", "use"),
     ({"strategies": [{"use": "a:B"}, {"parms": {}}]}, "'strategies.parms'", "params"),
-    ({"zzzzzzzz": 1}, "'zzzzzzzz'", "known: account, bars, data, flow, instruments"),
+    ({"zzzzzzzz": 1}, "'zzzzzzzz'", "known: account, accounts, bars, data, flow, instruments"),
 ]
 
 

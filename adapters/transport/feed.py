@@ -326,8 +326,10 @@ class Feed(ABC):
         if self._resuming(stream):
             stream.start_soon(self._check_silent, stream)
         if not all(one.live for one in self._streams):
-            # The gap of this stream is emitted next; a later doubt begins here.
-            self._interrupted |= {listed.instrument: recv_ns for listed in stream.instruments}
+            for number in [listed.instrument for listed in stream.instruments]:
+                tracker = self._trackers[number]
+                if tracker.doubt_since(self._interrupted.get(number, tracker.memory.last_ns)):
+                    self._interrupted[number] = recv_ns  # a gap follows; a later doubt begins here
             return
         self.health.live = True
         subscriptions = sum(len(one.confirmed) for one in self._streams)
@@ -338,8 +340,7 @@ class Feed(ABC):
         if self._polling is not None:
             self._polling.stream_up()
         for number, from_ns in self._interrupted.items():
-            tracker = self._trackers[number]
-            if not tracker.memory.resuming and not tracker.doubt_since(from_ns):
+            if not self._trackers[number].doubt_since(from_ns):
                 self._emit(FeedGap(recv_ns, self._name, number, from_ns, recv_ns, True))
         self._interrupted.clear()
 

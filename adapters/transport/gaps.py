@@ -135,8 +135,11 @@ class GapTracker:
             self._start_settling(carrier)
 
     def doubt_since(self, from_ns: int) -> bool:
-        """Let the gap that settles a doubt begin no later than `from_ns`; return False without a doubt."""
-        if not self._doubt.begun:
+        """Let the gap that settles a doubt or a loss begin no later than `from_ns`; return False without one.
+
+        An interruption can begin before this instrument's trades are lost: with another stream of the feed.
+        """
+        if not (self._doubt.begun or self.memory.resuming):
             return False
         self._doubt.begin(from_ns)
         return True

@@ -397,12 +397,17 @@ class Aggregator(Skipping):
                     self._correct_later(bar, gap.instrument, gap.recv_ns, emit)
 
     def _overlapped(self, gap: FeedGap, market: Market, series: Series) -> Iterator[tuple[OpenBar, bool]]:
-        """Yield (bar, is open) for the bars of a series that a gap overlaps, oldest first."""
+        """Yield (bar, is open) for the bars of a series that a gap overlaps, oldest first.
+
+        A bar that closed between its own gap and the return of the last stream of the feed is in no hole: the
+        gap that follows settles it too.
+        """
         unclosed = [series.bar]
         if series is market.series[0] and gap.instrument in self._open:
             unclosed = [*market.waiting, self._open[gap.instrument]]
         for bar in series.closed:
-            if bar.end_ns > gap.from_ns and bar.start_ns <= gap.to_ns:
+            settled = gap.closed and bar.doubtful and not (self._blind or in_hole(market, bar))
+            if settled or (bar.end_ns > gap.from_ns and bar.start_ns <= gap.to_ns):
                 yield bar, False
         for bar in unclosed:
             if bar.end_ns > gap.from_ns and bar.start_ns <= gap.to_ns:

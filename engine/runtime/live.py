@@ -411,13 +411,13 @@ class Live(Inside):
         self._receive_notice(notice)
 
     def _edge_changed(self, health: Health) -> None:
-        self._notify(Notice(health.name, health.state, health.detail))
         if self._starting.done.is_set():
             self._record_edge(health)
         else:
             self._early.append(msgspec.structs.replace(health))
 
     def _record_edge(self, health: Health) -> None:
+        self._notify(Notice(health.name, health.state, health.detail))
         self.ingress.put(
             [EdgeChanged(self._now_ns(), health.name, health.state, health.detail, health.restarts)]
         )

@@ -248,3 +248,23 @@ def test_f04_a_gap_that_reaches_into_a_window_not_begun_yet_makes_its_bar_incomp
     harness.advance(T + 5 * MINUTE)
     after = marks(harness)
     assert (after[0], after[1], after[2]) == (not closed, not closed, False)
+
+
+def test_a_bar_that_closes_between_its_gap_and_the_return_of_the_last_stream_is_settled_by_the_next() -> None:
+    """Trades and books come over two connections; that of the trades is back first, and its gap comes."""
+    harness = new_harness()
+    harness.send(trade(0), trade(1))
+    for event in (
+        FeedDown(T + int(1.5 * MINUTE), "f", "the books' connection"),
+        FeedDown(T + int(1.6 * MINUTE), "f", "the trades' connection"),
+        FeedGap(T + int(2.005 * MINUTE), "f", 1, T + MINUTE, T + int(2.005 * MINUTE), True),
+    ):
+        harness.advance(event.recv_ns)
+        harness.send(event)
+    harness.advance(T + int(2.1 * MINUTE))
+    assert marks(harness) == {0: False, 1: True}, "a stream of the feed is down still"
+    up = T + int(2.2 * MINUTE)
+    harness.advance(up)
+    harness.send(FeedUp(up, "f", 1), FeedGap(up, "f", 1, T + int(2.005 * MINUTE), up, True))
+    harness.advance(T + 4 * MINUTE)
+    assert marks(harness) == {0: False, 1: False, 2: False}

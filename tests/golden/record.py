@@ -41,7 +41,7 @@ from tests.replay.kit import stopped, write_journal
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded.json"
-LIVE = "managed-orders"
+LIVE = "orders-with-faults"
 BACKTEST = "managed-backtest"
 
 LIVE_FROM_NS = parse_iso("2025-03-08T23:57:00Z")

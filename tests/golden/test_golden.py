@@ -1,8 +1,8 @@
 """Golden days: today's replay identical, earlier ones stay readable and name what changed (R01).
 
-The days in `recorded.json` have the order manager (`record.py`). Version 0.1.0 recorded the others, when no
-actor kept the books: a replay differs from the first event of the books on, and a day that opens with the
-state of actors that are gone says which version can replay it.
+The days in `recorded.json` are those of `record.py`. Version 0.1.0 recorded `EARLIER`, when no actor kept the
+books: a replay differs from the first event of the books on, and a day that opens with the state of actors
+that are gone says which version can replay it. `MANAGED` has the order manager.
 """
 
 from __future__ import annotations
@@ -37,12 +37,23 @@ EARLIER = {
 }
 """The same of the days of 0.1.0."""
 
-CHANGED = {
-    "real-orders/2025-03-01": (46, "Quote", "EquityMarked"),
-    "three-days/2025-05-30": (2, "", "EquityMarked"),
+MANAGED = {
+    "managed-orders/2025-03-08": "c9deedabd57eb8c9fa42f8852fd1cea7d6534f6ceb4342c4dc1fd9b42b326ffd",
+    "managed-orders/2025-03-09": "64a5e18dd7843c977a9b7af960365e76159324d05cb3146ebdc3889616854a41",
 }
-"""The first difference of a replay: seq, type in the record, type derived today. The books begin an account
-with its equity."""
+"""Days of the order manager, from before a gap settled the bars that had closed since the loss."""
+
+CHANGED = {
+    "real-orders/2025-03-01": ("900685b6d6675577", 46, "Quote", "EquityMarked"),
+    "three-days/2025-05-30": ("900685b6d6675577", 2, "", "EquityMarked"),
+    "managed-orders/2025-03-08": ("bb7f94aa3d6e92fa", 2452, "Quote", "BarCorrected"),
+}
+"""The first difference of a replay: the recorded code, seq, type in the record, type derived today. The books
+begin an account with its equity; the bar ended before the last trade that was known when the feed went down.
+"""
+
+IDENTICAL = {**RECORDED, "managed-orders/2025-03-09": MANAGED["managed-orders/2025-03-09"]}
+"""The days that today's engine derives again."""
 
 GONE = {
     "real-orders/2025-03-02": "engine.actors.execution:Order",
@@ -52,15 +63,15 @@ GONE = {
 """Days that a midnight opened: the first class of their states that is gone."""
 
 
-@pytest.mark.parametrize("day", RECORDED)
+@pytest.mark.parametrize("day", IDENTICAL)
 def test_a_recorded_day_replays_identical(day: str) -> None:
     folder = HERE / day
     report, _ = replay_day(open_day(folder), make_builder(), history=JournalHistory(folder.parent))
     assert report.identical, report.divergence
-    assert report.digest == RECORDED[day]
+    assert report.digest == IDENTICAL[day]
 
 
-@pytest.mark.parametrize("day", [*RECORDED, *EARLIER])
+@pytest.mark.parametrize("day", [*RECORDED, *MANAGED, *EARLIER])
 def test_a_recorded_configuration_is_written_as_it_was(day: str) -> None:
     """Its instruments stay under the key `coins`: sessions are compared by this text."""
     events = [event for _, _, event in read_records(HERE / day)]
@@ -74,7 +85,7 @@ def test_a_recorded_configuration_is_written_as_it_was(day: str) -> None:
         assert day in EARLIER or again == recorded
 
 
-@pytest.mark.parametrize("journal", ["managed-orders", "managed-backtest"])
+@pytest.mark.parametrize("journal", ["orders-with-faults", "managed-backtest"])
 def test_recorded_days_replay_identical_one_after_the_other(journal: str) -> None:
     root = HERE / journal
     running = DayReplay(make_builder(), JournalHistory(root))
@@ -89,13 +100,14 @@ def test_recorded_days_replay_identical_one_after_the_other(journal: str) -> Non
 def test_an_earlier_day_names_its_first_difference_and_that_the_code_changed(day: str) -> None:
     report = replay.verify(HERE / day)
     assert report.verdict == "code changed"
-    assert report.changes[0].startswith("code: recorded 900685b6d6675577, now ")
+    code, *difference = CHANGED[day]
+    assert report.changes[0].startswith(f"code: recorded {code}, now ")
     assert report.divergence is not None
     recorded, derived = (
         type(record[2]).__name__ if record else ""
         for record in (report.divergence.expected, report.divergence.actual)
     )
-    assert (report.divergence.seq, recorded, derived) == CHANGED[day]
+    assert [report.divergence.seq, recorded, derived] == difference
 
 
 @pytest.mark.parametrize("day", GONE)
