@@ -79,6 +79,15 @@ def resources() -> dict[str, int]:
     return {"tasks": tasks, "fds": fds, **{kind.__name__: living.count(kind.__name__) for kind in kinds}}
 
 
+async def settled() -> dict[str, int]:
+    """Count once nothing of the ended connections is on its way out any more."""
+    before, now = {}, resources()
+    while before != now:
+        await trio.sleep(0.1)
+        before, now = now, resources()
+    return now
+
+
 async def test_n20_reconnects_leave_the_sandbox_as_it_was() -> None:
     options = {"rate_limit": False, "accounts": ((ALICE, "1000"),), "instruments": ("BTC",), "speed": 5.0}
     async with running(None, patience_s=60, **options) as (sandbox, address):
@@ -90,7 +99,7 @@ async def test_n20_reconnects_leave_the_sandbox_as_it_was() -> None:
         for ending in ENDINGS:
             await reconnect(address, ending)
         await until(lambda: not sandbox.connections)
-        before = resources()
+        before = await settled()
         async with trio.open_nursery() as nursery:
             for number in range(CLIENTS):
                 nursery.start_soon(one, number)
