@@ -180,7 +180,8 @@ class SandboxRun(SandboxAccount):
     async def _run(self, live: Live) -> None:
         with self._scope:
             try:
-                await live.run()
+                ended = await live.run()
+                assert ended.stopped_by == "test", f"the session was stopped by {ended.stopped_by}"
             except SafetyRefusal:
                 assert not self._refused
                 self._refused = True

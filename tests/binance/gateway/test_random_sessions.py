@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.binance.gateway.sessions import broken_by
-from tests.orders.sequences import sandbox_plan
+from tests.binance.gateway.sessions import BinanceRun, broken_by
+from tests.orders.sequences import Plan, sandbox_plan
 from tests.profiles import pick
 
 SERIES = 5
@@ -43,3 +43,17 @@ def test_a_stop_whose_entry_is_withdrawn_does_not_protect_a_later_position() -> 
     """A target waits for the balance, a stop waits with it, and the strategy fails: both end."""
     found, _ = broken_by([sandbox_plan(number) for number in (915, 916)], spot=True)
     assert found is None, found
+
+
+def test_a_session_that_a_signal_stops_is_no_difference_to_the_venue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session stops in order on SIGTERM, and what others trade after that is not in its books."""
+    rest = BinanceRun.rest
+
+    async def stopped(run: BinanceRun, plan: Plan) -> None:
+        run.live.stop("SIGTERM")
+        await rest(run, plan)
+
+    monkeypatch.setattr(BinanceRun, "rest", stopped)
+    found, _ = broken_by([sandbox_plan(872)], spot=True)
+    assert found is not None
+    assert found[1] == "AssertionError: the session was stopped by SIGTERM"
