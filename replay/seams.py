@@ -1,8 +1,8 @@
 """The seams of a walk-forward run: inputs that close what a strategy holds at the end of its window.
 
-Each is an `OperatorCommand` of the engine itself, so the recorded run replays without knowing of seams. It
-comes after every input of the window, a candle that ends with it included, and before all others. Called by
-`replay.backtesting`.
+Each is a `pause` and a `flatten` of the engine itself (`OperatorCommand`), so the recorded run replays
+without knowing of seams. They come after every input of the window, a candle that ends with it included,
+and before all others. Called by `replay.backtesting`.
 """
 
 from __future__ import annotations
@@ -44,5 +44,7 @@ def with_seams(batches: Iterator[list[Event]], windows: Windows) -> Iterator[lis
 
 
 def _closings(windows: Windows, end_ns: int, last_ns: int) -> list[Event]:
+    """Return the inputs of a seam: after the pause all is known that was on its way, then the rest closes."""
     names = [name for name, _, _, end in windows if end == end_ns]
-    return [OperatorCommand(max(end_ns - 1, last_ns), "flatten", name) for name in names]
+    at_ns = max(end_ns - 1, last_ns)
+    return [OperatorCommand(at_ns, what, name) for name in names for what in ("pause", "flatten")]

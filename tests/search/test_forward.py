@@ -197,7 +197,8 @@ def test_at_a_seam_positions_are_closed_at_the_last_price_with_costs(
     assert seams
     assert set(held.values()) == {0}
     commands = [event for _, _, event in found if isinstance(event, OperatorCommand)]
-    assert [(one.command, one.target) for one in commands] == [("flatten", name) for name in windows]
+    wanted = [(command, name) for name in windows for command in ("pause", "flatten")]
+    assert [(one.command, one.target) for one in commands] == wanted
 
 
 def _scale(found: list[Any]) -> int:

@@ -36,6 +36,7 @@ __all__ = [
     "Forced",
     "Fragile",
     "Gambler",
+    "Hasty",
     "Looking",
     "Nothings",
     "Spoiled",
@@ -372,6 +373,34 @@ class Seldom(Strategy):
             self.target(market, 0)
 
 
+class Hasty(Strategy):
+    """Sends cancels: of an opening that would fill, and of an exit whose size others take in two steps."""
+
+    every: int = 2
+
+    def on_start(self) -> None:
+        self.seen = 0
+        self.entry = ""
+
+    def on_trade(self, trade: Tick) -> None:
+        if trade.market != "AAA":
+            return
+        self.seen += 1
+        step, rest = divmod(self.seen % (self.every * 20), self.every)
+        if rest:
+            return
+        if step == 1:
+            self.buy(trade.market, "2")
+        elif step == 5:
+            self.sell(trade.market, "2", limit=trade.price * 1.05)
+        elif step in (8, 11):
+            self.sell(trade.market, "1")
+        elif step == 14:
+            self.entry = self.buy(trade.market, "1", limit=trade.price * 1.01)
+        elif step == 15:
+            self.cancel(self.entry)
+
+
 STRATEGIES: dict[str, type[Strategy]] = {
     f"fakes:{cls.__name__}": cls
     for cls in (
@@ -388,6 +417,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         SpoiledOnBars,
         Hoarder,
         Seldom,
+        Hasty,
         Watcher,
         Forced,
         Crossover,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.actors.base import Emit, State
-from engine.events import OrderTerms
+from engine.events import OrderTerms, SubmitOrder
 from engine.values import BUY, InstrumentId, Price, Size
 
 __all__ = [
@@ -59,7 +59,7 @@ class VenueOrder(State):
     `submit_seq` is the seq of its `SubmitOrder`, the recorded cause of all its reports. `remaining` is 0 once
     it has ended; `limit` is the current one, 0 for a market order. `judged`: its price and its margin have
     been checked, which takes a price of the market. `resting`: it met the market and is in the book. `fired`:
-    its trigger was reached.
+    its trigger was reached. `canceling`: a cancel is on its way; noted only in a run with seams.
     """
 
     submit_seq: int
@@ -75,6 +75,15 @@ class VenueOrder(State):
     judged: bool = False
     resting: bool = False
     fired: bool = False
+    canceling: bool = False
+
+    @classmethod
+    def of(cls, order: SubmitOrder, seq: int) -> VenueOrder:
+        """Return an order as it is sent by the record `seq`."""
+        terms = order.terms
+        phase = DORMANT if terms.parent else WAITING if terms.trigger else WORKING
+        names = (seq, order.client_order_id, order.strategy, order.instrument)
+        return cls(*names, terms, terms.size, terms.limit, phase)
 
     @property
     def side(self) -> int:

@@ -28,9 +28,6 @@ from engine.actors.simulated.funding import KEY, Funding
 from engine.actors.simulated.margin import Margin
 from engine.actors.simulated.queues import Place, Queues
 from engine.actors.simulated.state import (
-    DORMANT,
-    WAITING,
-    WORKING,
     At,
     DepthSide,
     Market,
@@ -56,6 +53,7 @@ from engine.events import (
     InstrumentListed,
     LeverageAnswered,
     ModifyOrder,
+    OperatorCommand,
     PathReached,
     Quote,
     SetLeverage,
@@ -198,6 +196,8 @@ class SimulatedVenue(Actor):
         """
         if event_type is Trade:
             return self.active
+        if event_type is OperatorCommand:
+            return bool(self.seams)
         return self.active or self.timing is not None or event_type is not Quote or self._is_learning()
 
     def _is_learning(self) -> bool:
@@ -273,16 +273,7 @@ class SimulatedVenue(Actor):
         """Put an order in transit; a stop that is sent along the path of a candle arrives at once."""
         terms = order.terms
         assert terms.trigger or not terms.parent, "an attached order must have a trigger"
-        received = VenueOrder(
-            self.turn.seq,
-            order.client_order_id,
-            order.strategy,
-            order.instrument,
-            terms,
-            terms.size,
-            terms.limit,
-            DORMANT if terms.parent else WAITING if terms.trigger else WORKING,
-        )
+        received = VenueOrder.of(order, self.turn.seq)
         if seams.is_exit(self, order):
             seams.close_at_seam(self, received, order.at_ns, emit)
         elif self.candles.joins(received, order.at_ns):
@@ -295,10 +286,14 @@ class SimulatedVenue(Actor):
     @handles(CancelOrder)
     def receive_cancel(self, cancel: CancelOrder, emit: Emit) -> None:
         """Put a cancel in transit."""
-        if self.seams and seams.ends(self, cancel):
-            seams.end_at_seam(self, cancel.client_order_id, cancel.at_ns, emit)
+        if self.seams and seams.cancels(self, cancel, emit):
             return
         self._send(f"cancel {cancel.client_order_id}", cancel.client_order_id, cancel.at_ns, emit)
+
+    @handles(OperatorCommand)
+    def end_piece(self, command: OperatorCommand, emit: Emit) -> None:
+        """Let arrive at a seam what is on its way."""
+        seams.settle(self, command, emit)
 
     @handles(ModifyOrder, SetLeverage)
     def receive_command(self, command: ModifyOrder | SetLeverage, emit: Emit) -> None:
