@@ -387,7 +387,8 @@ class _Comparison:
     # ---- classification
 
     def _end_session(self) -> None:
-        """Classify all waiting events at the end of a session."""
+        """Classify all waiting events at the end of a session, or of the day."""
+        self._books.lose(self._last_emitted_ns, self._held_ns // HELD_NS)
         while self._order:
             self._drop(self._order.popleft(), ended=True)
         while self._waiting:
@@ -410,18 +411,22 @@ class _Comparison:
                 del self._entries[key]
         if entry.used:
             return
-        state = entry.state
         if self._is_explained(entry):
             self.found.repeated += 1
-        elif state is not None and self._books.leaves_out(state):
+        elif entry.state is not None and self._books.leaves_out(entry.state):
             self.found.thinned += 1
-        elif entry.down or (ended and _due_ns(entry) >= self._last_emitted_ns) or self._is_damaged(entry):
+        elif entry.down or (ended and self._is_later(entry)) or self._is_damaged(entry):
             self.found.unconfirmed += 1
         else:
             self._differs("extra", 0, None, entry)
 
     def _is_damaged(self, entry: _Entry) -> bool:
         return entry.state is not None and self._books.is_damaged(entry.state)
+
+    def _is_later(self, entry: _Entry) -> bool:
+        """Return whether an event was due after the feed's last one: a book with the next message."""
+        late_ns = entry.raw.recv_ns - self._last_emitted_ns
+        return late_ns >= 0 if entry.state is None else late_ns + (entry.state.lasted_ns or 0) > 0
 
     def _is_explained(self, entry: _Entry) -> bool:
         """Return whether the feed left this out on purpose: it was emitted before, or is too old."""
@@ -461,11 +466,6 @@ class _Comparison:
         if found.first is None:
             file, number = (entry.raw.file, entry.raw.number) if entry else ("", 0)
             found.first = Mismatch(kind, file, number, seq, recorded, entry.event if entry else None)
-
-
-def _due_ns(entry: _Entry) -> int:
-    """Return the time by which the feed records an event: of a book, with the next message at the latest."""
-    return entry.raw.recv_ns + (entry.state.lasted_ns or 0 if entry.state is not None else 0)
 
 
 def _key(event: Any) -> _Key:

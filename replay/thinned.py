@@ -3,8 +3,8 @@
 A feed that keeps a book from changes records it at most every so often, and only when its best levels
 changed; a decoder returns the state after every message. So every recorded book must be one of the decoded
 states, and a state may be absent only for a reason: another one replaced it in less than that time, its
-levels are those of the last record, the connection was lost before it was due, or the feed reported that the
-book was damaged. Called by `redecode.py`.
+levels are those of the last record, the connection was lost or the recording ended before it was due, or the
+feed reported that the book was damaged. Called by `redecode.py`.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class ThinnedBooks:
         return state
 
     def lose(self, recv_ns: int, speed: int) -> None:
-        """Take note that the feed lost its connection, and so forgot the books that it had not yet shown.
+        """Take note that the feed lost its connection, or ended, and so forgot the books not yet shown.
 
+        Of a feed that ended, `recv_ns` is the last time of which the journal proves that it was running.
         Without another message it looks for due books again and again, in real time: one may be shown late.
         """
         for state in self._states.values():

@@ -75,7 +75,9 @@ class Books:
 
     def take_snapshot(self, instrument: int, snapshot: Snapshot, recv_ns: int) -> None:
         """Take a snapshot of a book."""
-        self._settle(instrument, recv_ns, self._books[instrument].take_snapshot(snapshot))
+        book = self._books[instrument]
+        self._read(book, recv_ns, waited=True)
+        self._settle(instrument, recv_ns, book.take_snapshot(snapshot))
 
     def take_diff(self, instrument: int, diff: Diff, recv_ns: int) -> None:
         """Take a diff of a book. The first one asks for the snapshot, if that is pulled."""

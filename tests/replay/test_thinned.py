@@ -9,6 +9,7 @@ import pytest
 from engine.clock import SECOND_NS
 from engine.events import (
     BookRead,
+    ClockAdopted,
     Event,
     FeedDamaged,
     FeedDown,
@@ -78,6 +79,22 @@ def test_a_state_that_was_not_due_when_the_connection_was_lost_may_be_absent() -
     assert kinds(found) == (2, 1, 0, 0, 0)
     late = FeedDown(at(400), "hyperliquid", "cut", 0)
     assert compare(messages, [state(at(0), 1), late, up, state(at(6_000), 4)]).extra == 1
+
+
+@pytest.mark.parametrize(
+    ("last_ms", "speed", "extra"), [(250, 1, 0), (449, 1, 0), (450, 1, 1), (450, 10, 0), (2250, 10, 1)]
+)
+def test_the_last_state_may_be_absent_only_if_the_recording_ended_before_it_was_due(
+    last_ms: int, speed: int, extra: int
+) -> None:
+    """The newest event of the feed proves until when it looked for due books."""
+    raw = Raw([(at(0), "1"), (at(250), "2")], [])
+    clock = ClockAdopted(T, "hyperliquid", at(0), speed)
+    again = FeedUp(at(last_ms), "hyperliquid", 1)
+    for ended in ([], [STOP]):
+        events = [BTC, clock, UP, state(at(0), 1), again, *ended]
+        found = redecode(((seq, 0, event) for seq, event in enumerate(events, 1)), raw, Decoder)  # type: ignore[arg-type]
+        assert (found.equal, found.thinned, found.extra) == (1, 1 - extra, extra)
 
 
 def test_a_recorded_book_that_no_message_leads_to_is_a_difference() -> None:

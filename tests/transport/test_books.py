@@ -317,6 +317,16 @@ async def test_a_gap_is_reported_and_a_new_snapshot_read_and_no_other_book_is_to
     nursery.cancel_scope.cancel()
 
 
+async def test_a_book_that_was_due_before_a_newer_snapshot_came_is_read(autojump_clock: Any) -> None:
+    venue = Venue(False, lambda: None)
+    venue.books.take_snapshot(1, Snapshot(10, ((1, 1),), ()), 0)
+    for at, size in ((11, 2), (12, 3)):
+        venue.books.take_diff(1, Diff(at, at, ((1, size),), (), 0), (at + 40) * MS)
+    venue.books.take_snapshot(1, Snapshot(20, ((1, 4),), ()), 180 * MS)
+    venue.books.take_snapshot(1, Snapshot(30, ((1, 5),), ()), 220 * MS)
+    assert [(read.recv_ns // MS, read.bids[0][1]) for read in venue.reads] == [(0, 1), (180, 3), (220, 4)]
+
+
 async def test_a_book_that_breaks_again_and_again_is_asked_for_less_often(
     nursery: Any, autojump_clock: Any
 ) -> None:
