@@ -14,6 +14,7 @@ import json
 import re
 import threading
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from engine.errors import ConfigError, UsageError
@@ -25,6 +26,7 @@ from engine.stores.settings import Address
 
 __all__ = ["NatsBroker"]
 
+CLOSE_S: Final = 2.0
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 10.0
 """How long a batch, or the answer to a request, is waited for."""
@@ -137,17 +139,19 @@ class NatsBroker:
                 failed.set_exception(error)
                 failed.exception()  # after the connection was made nothing waits for it
 
+        client = self._nats.NATS()
         made = asyncio.ensure_future(
-            self._nats.connect(
-                server, allow_reconnect=False, connect_timeout=CONNECT_S, error_cb=fail, **options
-            )
+            client.connect(server, allow_reconnect=False, connect_timeout=CONNECT_S, error_cb=fail, **options)
         )
         done, _ = await asyncio.wait((made, failed), timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
-        if made in done:
-            return made.result()
+        if made in done and made.exception() is None:
+            return client
         made.cancel()
-        if failed in done:
-            failed.result()
+        with suppress(Exception):  # nats-py leaves the socket of a connection open that was refused
+            await asyncio.wait_for(client.close(), CLOSE_S)
+        for ended in (made, failed):
+            if ended in done:
+                ended.result()
         raise TimeoutError
 
     def _stream(self, kind: str) -> str:
