@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from engine.errors import CommandError
-from engine.events import CommandAnswered, OperatorCommand
+from engine.events import CommandAnswered, HaltsChanged, OperatorCommand
 from engine.operator.requests import parse_request
 from engine.runtime.desk import CommandAnswer
 from tests.orders.commanding import undone
@@ -48,6 +48,10 @@ class CommandedSandbox(SandboxRun):
         if self._under_way:
             self._answered = trio.Event()
             await self._answered.wait()
+        changed = self.memory.events(HaltsChanged)
+        if changed and changed[-1].disarmed:  # asked for again, it was recorded after the plan's restart
+            await self._end(orderly=True)
+            await self._begin()
         for step in undone(10_000 + plan.number * 10):
             await self._ask(*step.values)
         await super().rest(plan)
