@@ -29,12 +29,12 @@ class Forced(State):
 
 
 class ForcedWindow(State):
-    """The levels of one window. `sampled`: there may be more. `told`: the newest revision, -1 while open."""
+    """The levels of one window. `sampled`: there may be more. `revision`: the newest, -1 while open."""
 
     cells: dict[Price, Forced]
     count: int = 0
     sampled: bool = False
-    told: int = -1
+    revision: int = -1
 
     def add(self, read: LiquidationRead, width: int) -> None:
         """Add a liquidation to its level."""
@@ -102,7 +102,7 @@ class LiquidationLevels(Actor):
                 due_ns = window_end(span, start_ns) + FLOW_GRACE_NS
                 emit(SetTimer(self.name, due_ns, f"{read.instrument} {span} {start_ns}"))
             window.add(read, levels.width)
-            if window.told >= 0:
+            if window.revision >= 0:
                 self._close(read.recv_ns, read.instrument, span, start_ns, emit)
 
     @handles(TimerFired)
@@ -116,7 +116,7 @@ class LiquidationLevels(Actor):
     def _close(self, at_ns: int, instrument: int, span: int, start_ns: int, emit: Emit) -> None:
         levels = self._levels[instrument]
         window = levels.windows[span][start_ns]
-        window.told += 1
+        window.revision += 1
         emit(
             LiquidationLevelsClosed(
                 at_ns,
@@ -132,6 +132,6 @@ class LiquidationLevels(Actor):
                 wide(window.shorts),
                 window.count,
                 window.sampled,
-                window.told,
+                window.revision,
             )
         )

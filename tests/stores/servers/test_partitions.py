@@ -1,6 +1,6 @@
 """A mirror between two hosts whose network is cut: the pusher is in a network namespace of its own.
 
-A link that is down swallows packets both ways, and nobody is told. What is pulled is the journal or a prefix.
+A link that is down swallows packets both ways, without an error. What is pulled is the journal or a prefix.
 """
 
 from __future__ import annotations
