@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from tests.pacing import VirtualTime, make_clock
 from tests.profiles import load
 
 load()
+
+# A shell ignores SIGINT in what it starts in the background; the sessions under test must not inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Collecting makes half a million objects, and almost all of them stay (`pytest_collection_finish`).
 gc.disable()
