@@ -72,6 +72,14 @@ def test_an_exit_never_expires_later_than_other_orders() -> None:
     assert sent(harness).expires_ns == T + 1 * S
 
 
+def assert_absent_after(harness: Harness, name: str, at_ns: int) -> None:
+    """Assert that the venue's "absent" is no proof yet at a time, and one right after it."""
+    harness.send(read(name, "absent", at_ns))
+    assert state(harness, name) == "Unknown"
+    harness.send(read(name, "absent", at_ns + 1))
+    assert state(harness, name) == "Rejected"
+
+
 @pytest.mark.parametrize("venue", [VENUE, msgspec.structs.replace(VENUE, exit_expires_ms=0)])
 def test_days_before_this_rule_and_sessions_without_it_have_one_expiry(venue: VenueConfig) -> None:
     harness = new_harness(venue)
@@ -79,29 +87,20 @@ def test_days_before_this_rule_and_sessions_without_it_have_one_expiry(venue: Ve
     assert harness.log[-1] == QueryOrder(T, name, 1, 1)
     harness.send(read(name, "absent", T + 14 * S))
     assert [one.due_ns for one in harness.timers if one.key == name] == [T + 16 * S], "by the pace alone"
-    harness.send(read(name, "absent", T + 15 * S))
-    assert state(harness, name) == "Unknown"
-    harness.send(read(name, "absent", T + 15 * S + 1))
-    assert state(harness, name) == "Rejected"
+    assert_absent_after(harness, name, T + 15 * S)
 
 
 def test_o11_a_lost_exit_is_proved_absent_three_seconds_after_it_was_sent() -> None:
     harness = new_harness(EXITS)
     name = lost(harness)
-    harness.send(read(name, "absent", T + 3 * S))
-    assert state(harness, name) == "Unknown"
-    harness.send(read(name, "absent", T + 3 * S + 1))
-    assert state(harness, name) == "Rejected"
+    assert_absent_after(harness, name, T + 3 * S)
 
 
 def test_an_exit_that_could_turn_the_account_keeps_the_margin_of_an_opening() -> None:
     """Without the venue's reduce-only a second one would open there, should the first be shown late."""
     harness = new_harness(EXITS)
     name = lost(harness, reduce_only=False)
-    harness.send(read(name, "absent", T + 7 * S))
-    assert state(harness, name) == "Unknown"
-    harness.send(read(name, "absent", T + 7 * S + 1))
-    assert state(harness, name) == "Rejected"
+    assert_absent_after(harness, name, T + 7 * S)
 
 
 def test_the_query_comes_when_absence_is_proof_and_not_only_by_the_pace() -> None:

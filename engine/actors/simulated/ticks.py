@@ -195,8 +195,3 @@ class Ticks:
                 v.arrival.fire(order, at)
                 if order.remaining:
                     self._take(order, market, trade, at)
-
-
-def _nearest(order: VenueOrder) -> tuple[bool, int]:
-    """Return the key by which a moving price reaches stops: the nearest trigger first."""
-    return order.rising, order.terms.trigger_price * (1 if order.rising else -1)
