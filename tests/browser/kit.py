@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-__all__ = ["shows", "until", "wait_fresh"]
+__all__ = ["open_view", "shows", "until", "wait_fresh"]
 
 WAIT_S = 15.0
 
@@ -24,6 +24,12 @@ def until(page: Any, expression: str, wait_s: float = WAIT_S) -> None:
 def shows(page: Any, place: str, text: str, wait_s: float = WAIT_S) -> None:
     """Wait until there is an element with an id, and it shows a text."""
     until(page, f"document.getElementById({place!r})?.textContent.includes({text!r})", wait_s)
+
+
+def open_view(page: Any, name: str) -> None:
+    """Open a view by its tab. It is shown by an event after the click; a key that comes before goes nowhere."""
+    page.click(f".tabs a[href='#{name}']")
+    page.wait_for_selector(f"#view-{name}")
 
 
 def wait_fresh(page: Any) -> None:

@@ -18,7 +18,7 @@ from engine.events import ClockAdvanced, ContextRead, Event, FundingRead, Liquid
 from engine.journal import list_days
 from engine.values import BUY, SELL
 from tests.browser.conftest import Watched
-from tests.browser.kit import shows, until, wait_fresh
+from tests.browser.kit import open_view, shows, until, wait_fresh
 from tests.browser.running import RunningEngine
 from tests.replay.kit import NOON, batches, opening, steady, stopped, use, write_journal
 
@@ -101,7 +101,7 @@ def test_a_recorded_day_shows_its_liquidations_open_interest_and_funding(
         link = printed["dashboard"]
         page.goto(f"{link}#market")
         wait_fresh(page)
-        page.click(".tabs a[href='#market']")
+        open_view(page, "market")
         page.select_option("#market-instrument", "AAA")
         page.select_option("#market-interval", "10s")
         until(page, f"document.querySelectorAll('#liquidations tbody tr').length === {FORCED}")
@@ -158,7 +158,7 @@ def test_a_live_session_shows_what_its_venue_sends(watched: Watched, day: Path, 
         with RunningEngine(tmp_path / "journal", *venue, *served, *options) as running:
             page.goto(f"{running.link}#market")
             wait_fresh(page)
-            page.click(".tabs a[href='#market']")
+            open_view(page, "market")
             page.select_option("#market-instrument", "AAA")
             until(page, "document.querySelectorAll('#liquidations tbody tr').length > 3", 40)
             until(page, "document.getElementById('heat-interval').value === '10s'", 40)

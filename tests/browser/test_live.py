@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Watched
-from tests.browser.kit import shows, until, wait_fresh
+from tests.browser.kit import open_view, shows, until, wait_fresh
 from tests.browser.running import RunningEngine
 from tests.commands.kit import engine
 
@@ -65,14 +65,14 @@ def test_a_person_looks_trades_stops_and_lifts(
         page.wait_for_timeout(100)
     assert len(prices) > 3, "prices move"
 
-    page.click(".tabs a[href='#trade']")
+    open_view(page, "trade")
     assert page.inner_text("#mode") == "PAPER"
     page.select_option("#ticket-market", "BTC")
     page.fill("#ticket-size", "0.01")
     shows(page, "ticket-preview", "margin")
     page.click("#ticket-send")
     shows(page, "ticket-outcome", "order: done", 30)
-    page.click(".tabs a[href='#overview']")
+    open_view(page, "overview")
     shows(page, "positions", "manual")
     fill = page.locator("#fills tbody tr", has_text="manual").first
     fill.locator("button.link").click()
@@ -140,22 +140,22 @@ def test_every_view_of_a_session_fills_without_an_error(
     until(page, "document.querySelectorAll('#trades tbody tr').length > 5")
     page.emulate_media(color_scheme="dark")
     for view, place in (("events", "event-rows"), ("health", "feeds"), ("overview", "health-lines")):
-        page.click(f".tabs a[href='#{view}']")
+        open_view(page, view)
         until(page, f"document.getElementById('{place}').querySelectorAll('tbody tr, dd').length > 0")
-    page.click(".tabs a[href='#market']")
+    open_view(page, "market")
     page.select_option("#market-interval", "5s")
     shows(page, "profile-note", "bars")
     until(page, "document.querySelectorAll('#profile .level').length > 3", 40)
     shows(page, "footprint", "Delta", 40)
-    page.click(".tabs a[href='#strategies']")
+    open_view(page, "strategies")
     shows(page, "view-strategies", "EMA", 40)
-    page.click(".tabs a[href='#market']")
+    open_view(page, "market")
     picture("dashboard-market")
     page.set_viewport_size({"width": 390, "height": 800})
     for view in ("overview", "market", "trade", "strategies", "events", "health"):
-        page.click(f".tabs a[href='#{view}']")
+        open_view(page, view)
         assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.click(".tabs a[href='#overview']")
+    open_view(page, "overview")
     picture("dashboard-phone")
     watched.check(running.address)
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.views.shapes import HaltRow
 from tests.browser.conftest import Watched
-from tests.browser.kit import shows, until, wait_fresh
+from tests.browser.kit import open_view, shows, until, wait_fresh
 from tests.browser.stand_in import StandIn
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
@@ -51,7 +51,7 @@ def test_names_of_venues_are_shown_as_text(watched: Watched) -> None:
         assert HOSTILE in page.inner_text("#why-chain")
         page.click("#why-close")
         for view in ("market", "trade", "strategies", "events", "health"):
-            page.click(f".tabs a[href='#{view}']")
+            open_view(page, view)
             page.wait_for_timeout(100)
         assert page.locator("main img, main script").count() == 0
         assert "taken" not in page.title()
@@ -206,7 +206,7 @@ def test_what_is_typed_selected_or_aimed_at_does_not_move(watched: Watched, stan
     page.mouse.move(5, 5)
     until(page, "document.querySelectorAll('#positions tbody tr').length === 3")
 
-    page.click(".tabs a[href='#strategies']")
+    open_view(page, "strategies")
     field = page.locator("input[aria-label='New value of fast of Cross']")
     field.press_sequentially("2")
     place = field.bounding_box()
@@ -320,7 +320,7 @@ def test_a_phone_shows_each_view_without_scrolling_sideways(watched: Watched, st
     watched.page.set_viewport_size({"width": 390, "height": 800})
     page = open_page(watched, stand_in)
     for view in ("overview", "market", "trade", "strategies", "events", "health"):
-        page.click(f".tabs a[href='#{view}']")
+        open_view(page, view)
         page.wait_for_timeout(100)
         assert page.evaluate("document.documentElement.scrollWidth") == 390, view
     unnamed = page.evaluate(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.conftest import Watched
-from tests.browser.kit import shows, until, wait_fresh
+from tests.browser.kit import open_view, shows, until, wait_fresh
 from tests.browser.running import RunningEngine
 from tests.commands.kit import sandbox
 from tests.commands.test_arming import ADDRESS, KEY
@@ -46,7 +46,7 @@ def test_a_real_order_is_confirmed_protected_and_closed(
             until(page, f"[...document.querySelectorAll('#book tbody tr')].filter({filled}).length > 3")
             until(page, "/Mark\\s*[0-9]/.test(document.getElementById('quotes').innerText)")
 
-            page.click(".tabs a[href='#trade']")
+            open_view(page, "trade")
             page.select_option("#ticket-unit", "quote")
             page.fill("#ticket-size", "1000")
             page.fill("#ticket-stop-loss", "50000")
@@ -56,7 +56,7 @@ def test_a_real_order_is_confirmed_protected_and_closed(
             picture("dashboard-real-order")
             page.click("#confirm-yes")
             shows(page, "ticket-outcome", "order: done", 40)
-            page.click(".tabs a[href='#overview']")
+            open_view(page, "overview")
             shows(page, "positions", "stop 50000 (venue)", 30)
             shows(page, "orders", "50000")
 
@@ -65,7 +65,7 @@ def test_a_real_order_is_confirmed_protected_and_closed(
             page.mouse.move(5, 5)
             until(page, "!document.querySelector('#positions tbody').textContent.includes('manual')", 40)
             until(page, "!document.querySelector('#orders tbody').textContent.includes('50000')", 40)
-            page.click(".tabs a[href='#trade']")
+            open_view(page, "trade")
             page.select_option("#control-what", "disarm")
             page.click("#control-send")
             page.click("#confirm-yes")

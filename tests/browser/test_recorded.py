@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Watched
-from tests.browser.kit import shows, until, wait_fresh
+from tests.browser.kit import open_view, shows, until, wait_fresh
 
 SAMPLE = Path(__file__).resolve().parents[2] / "journal" / "2024-12-05"
 
@@ -65,7 +65,7 @@ def test_a_recorded_day_is_shown_as_of_any_moment(watched: Watched, link: str, p
     page.click("#timeline-next")
     shows(page, "timeline-note", "fill:")
 
-    page.click(".tabs a[href='#market']")
+    open_view(page, "market")
     until(page, "document.querySelectorAll('#trades tbody tr').length > 5")
     picture("dashboard-recorded")
     watched.check(link.partition("?")[0])
