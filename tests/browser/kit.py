@@ -27,7 +27,7 @@ def shows(page: Any, place: str, text: str, wait_s: float = WAIT_S) -> None:
 
 
 def open_view(page: Any, name: str) -> None:
-    """Open a view by its tab. It is shown by an event after the click; a key that comes before goes nowhere."""
+    """Open a view by its tab. It is shown by an event after the click, and a key before that is lost."""
     page.click(f".tabs a[href='#{name}']")
     page.wait_for_selector(f"#view-{name}")
 
