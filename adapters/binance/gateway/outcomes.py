@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from adapters.transport.outcomes import Done, Lost, Outcome, Refused
 from adapters.transport.text import clip
 
 __all__ = [
@@ -19,10 +20,6 @@ __all__ = [
     "LISTEN_KEY_GONE",
     "NO_SUCH_ORDER",
     "REFUSALS",
-    "Done",
-    "Lost",
-    "Outcome",
-    "Refused",
     "VenueCode",
     "code_of",
     "outcome_of",
@@ -86,30 +83,6 @@ _SPOT_WORDS: Final = (
 
 _TAKEN: Final = -4116
 _TAKEN_WORDS: Final = "duplicate order"
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The venue did it; `body` is its answer."""
-
-    body: bytes
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """The venue refused. `taken`: it has an order of this client id already, so that order is asked about."""
-
-    code: int
-    text: str
-    taken: bool = False
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """The outcome is not known. `unsent`: nothing can have reached the venue."""
-
-    reason: str
-    unsent: bool = False
-
-
-Outcome = Done | Refused | Lost
 
 
 class VenueCode(msgspec.Struct, frozen=True):

@@ -152,12 +152,13 @@ class Reconciler:
 
     # Single orders.
 
-    async def query(self, query: QueryOrder, name: str) -> list[Event]:
-        """Return the state of an order, its fills first. `name` of its market. Raises VenueError."""
+    async def query(self, query: QueryOrder) -> list[Event]:
+        """Return the state of an order, its fills first. Raises VenueError."""
         with order_query():
-            return await self._query(query, name)
+            return await self._query(query)
 
-    async def _query(self, query: QueryOrder, name: str) -> list[Event]:
+    async def _query(self, query: QueryOrder) -> list[Event]:
+        name = self._reading.name(query.instrument)
         clock_ms = await self._clock.get()
         found = await self._find(query.client_order_id, query.instrument, name)
         fills: list[OrderFilled] = []

@@ -17,10 +17,11 @@ import msgspec
 import trio
 
 from adapters.binance.gateway.keys import Signer
-from adapters.binance.gateway.outcomes import Lost, Outcome, VenueCode, code_of, outcome_of, words_of
+from adapters.binance.gateway.outcomes import VenueCode, code_of, outcome_of, words_of
 from adapters.transport.deadlines import answer_within_s
 from adapters.transport.governor import BudgetSpent, Governor, Priority
-from adapters.transport.http import Answer, AnswerTooLong, HttpClient, Request
+from adapters.transport.http import Answer, HttpClient, Request
+from adapters.transport.outcomes import Lost, Outcome, send_once
 from adapters.transport.text import clip
 from engine.backoff import backoff_ms
 from engine.errors import VenueError, VenueProtocolError, VenueUnreachable
@@ -115,21 +116,11 @@ class Rest:
             return Lost("it was due to expire before it could be sent", unsent=True)
         request = self._request(method, path, {**params, "recvWindow": window_ms, "timestamp": now_ms})
         answer_s = answer_within_s(self._answer_s, expires_ms, now_ms)
-        lost = Lost(f"no answer within {answer_s:g} s")
-        with trio.move_on_after(answer_s):
-            try:
-                answer = await self._orders.send(request)
-                self._note(answer)
-                return outcome_of(answer.status, answer.body)
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-                lost = Lost(f"no connection: {_words(error)}", unsent=True)
-            except httpx.HTTPError as error:
-                lost = Lost(f"{type(error).__name__}: {_words(error)}")
-            except AnswerTooLong:
-                lost = Lost("an answer that is too long")
-            except VenueProtocolError:
-                lost = Lost("an answer in a form that was not requested")
-        return lost
+        return await send_once(self._orders, request, answer_s, self._outcome)
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        self._note(answer)
+        return outcome_of(answer.status, answer.body)
 
     # Reads.
 

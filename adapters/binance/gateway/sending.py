@@ -15,11 +15,13 @@ import trio
 
 from adapters.binance.gateway.account_wire import AlgoRow, OrderRow
 from adapters.binance.gateway.memory import Orders
-from adapters.binance.gateway.outcomes import LEVERAGE_SAME, Done, Lost, Outcome, Refused
+from adapters.binance.gateway.outcomes import LEVERAGE_SAME
 from adapters.binance.gateway.reading import WAITING_NUMBER, Reading, end_reason, is_ended
 from adapters.binance.gateway.rest import Rest
-from adapters.binance.gateway.wire import Call, Wire, priority_of
+from adapters.binance.gateway.wire import Call, Wire
+from adapters.transport.gateway import priority_of
 from adapters.transport.gateway_health import GatewayHealth
+from adapters.transport.outcomes import Done, Lost, Outcome, Refused
 from engine.errors import VenueProtocolError
 from engine.events import (
     CancelOrder,

@@ -15,20 +15,18 @@ from typing import Final
 import msgspec
 
 from adapters.binance.gateway.dialects import Dialect
-from adapters.transport.governor import Priority
 from engine.events import (
     CancelOrder,
-    Event,
     InstrumentListed,
     ModifyOrder,
     ScheduleCancel,
     SetLeverage,
     SubmitOrder,
 )
-from engine.events.terms import CLOSE, OrderTerms
+from engine.events.terms import OrderTerms
 from engine.values import BUY, format_scaled
 
-__all__ = ["Call", "Wire", "priority_of"]
+__all__ = ["Call", "Wire"]
 
 _STOP: Final = {"sl": "STOP", "tp": "TAKE_PROFIT"}
 _SPOT_STOP: Final = {"sl": "STOP_LOSS_LIMIT", "tp": "TAKE_PROFIT_LIMIT"}
@@ -181,12 +179,3 @@ class Wire:
 
     def _size(self, instrument: int, size: int) -> str:
         return format_scaled(size, self._listed[instrument].size_scale)
-
-
-def priority_of(command: Event) -> Priority:
-    """Return a command's place in the venue's limits: cancels first, then what only closes."""
-    if isinstance(command, CancelOrder | ScheduleCancel):
-        return Priority.CANCEL
-    if isinstance(command, SubmitOrder):
-        return Priority.EXIT if command.terms.role == CLOSE else Priority.ORDER
-    return Priority.EXIT if isinstance(command, ModifyOrder) and command.reduce_only else Priority.ORDER

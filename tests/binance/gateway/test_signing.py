@@ -9,7 +9,6 @@ import pytest
 from trio.abc import Clock
 
 from adapters.binance.gateway.keys import Signer
-from adapters.binance.gateway.outcomes import Done
 from adapters.binance.gateway.rest import Rest
 from adapters.binance.gateway.signing import (
     ed25519_signer,
@@ -19,6 +18,7 @@ from adapters.binance.gateway.signing import (
     signed_query,
 )
 from adapters.transport.governor import BudgetSpent, Governor, Priority
+from adapters.transport.outcomes import Done
 from engine.errors import UsageError
 from tests.binance.gateway.kit import LIMITS
 

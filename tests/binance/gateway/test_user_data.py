@@ -25,8 +25,9 @@ from adapters.binance.gateway.account_wire import (
     WsAnswer,
     decode_user_message,
 )
-from adapters.binance.gateway.outcomes import Done, Lost, Refused, outcome_of
+from adapters.binance.gateway.outcomes import outcome_of
 from adapters.binance.gateway.reading import Found, Reading, end_reason
+from adapters.transport.outcomes import Done, Lost, Refused
 from engine.errors import VenueProtocolError
 from engine.values import BUY, SELL
 from tests.binance.gateway.venue import listed_perp, listed_spot
