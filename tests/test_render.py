@@ -279,6 +279,14 @@ def test_a_line_shows_fields_that_differ_from_their_default():
     )
 
 
+def test_a_line_shows_what_a_person_asked_and_what_is_left():
+    renderer = Renderer([BTC])
+    asked = OperatorCommand(T, "order", "BTC", "", "page:1", "n", (("side", "buy"), ("size", "0.5")))
+    assert renderer.as_text(4, 0, asked).endswith("nonce n  arguments side buy, size 0.5")
+    answer = CommandAnswered(T, 4, "n", "flatten", "working", left=(("Long", "BTC", "0.5"),))
+    assert "left Long BTC 0.5" in renderer.as_text(5, 4, answer)
+
+
 HOSTILE = {
     "escape": ("\x1b[31mred", "\\x1b[31mred"),
     "nul": ("a\x00b", "a\\x00b"),

@@ -272,7 +272,7 @@ def _orders(rows: Sequence[OrderRow]) -> Table | None:
         columns,
         (
             (
-                *(_market(one), one.owner, one.side, one.kind, one.left),
+                *(_market(one), one.owner, one.side, _kind(one), one.left),
                 one.trigger_price or one.price or "market",
                 "" if one.distance_percent is None else f"{one.distance_percent:.2f}%",
                 one.state,
@@ -281,6 +281,11 @@ def _orders(rows: Sequence[OrderRow]) -> Table | None:
             for one in rows
         ),
     )
+
+
+def _kind(row: OrderRow) -> str:
+    """Return what kind of order it is; of one that takes a profit, that."""
+    return row.kind.replace("stop", "take-profit") if row.trigger == "tp" else row.kind
 
 
 def _feeds(situation: Situation, rows: Sequence[FeedRow]) -> Table | None:
@@ -322,22 +327,12 @@ def _commands(situation: Situation, rows: Sequence[CommandRow]) -> Table | None:
         (
             (
                 *(str(one.seq), span_text(situation.age_ms(one.at_ms))),
-                _asked(one),
+                one.detail,
                 *(one.who, ": ".join(word for word in (one.state, one.reason, _left(one)) if word)),
             )
             for one in rows
         ),
     )
-
-
-def _asked(row: CommandRow) -> str:
-    """Return a command in the words of the command line: `all` in full, side and size of an order."""
-    given = row.arguments
-    about = row.target or ("all" if given.get("all") == "true" else "")
-    if row.command == "set":
-        about = f"{about}.{given.get('name', '')}={given.get('value', '')}"
-    words = (row.command, about, given.get("side", ""), given.get("size", ""))
-    return " ".join(word for word in words if word)
 
 
 def _left(row: CommandRow) -> str:

@@ -286,8 +286,15 @@ def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | No
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return _text(", ".join(part[0] if isinstance(part, tuple) else str(part) for part in value))
+        return _text(", ".join(_part_word(field.name, part) for part in value))
     return _text(str(value))
+
+
+def _part_word(name: str, part: Any) -> str:
+    """Return a part of a list: of a pair its name, and of what a person asked, or is left, all of it."""
+    if not isinstance(part, tuple):
+        return str(part)
+    return " ".join(map(str, part)) if name in ("arguments", "left") else str(part[0])
 
 
 def _limit_price(value: int, listed: InstrumentListed | None) -> str:

@@ -25,6 +25,7 @@ from engine.events import (
     SessionStarted,
     SessionStopped,
 )
+from engine.operator.words import asked_words
 
 __all__ = ["command_words", "words_of"]
 
@@ -69,18 +70,9 @@ def words_of(event: Event) -> tuple[str, str, str] | None:
 
 def command_words(command: OperatorCommand) -> str:
     """Return a command in the words of its request, and who asked."""
-    given = dict(command.arguments)
-    if command.command == "set":
-        said = [f"set {given.pop('strategy', '')}.{given.pop('name', '')}={given.pop('value', '')}"]
-    else:
-        said = [" ".join(word for word in (command.command, command.target, given.pop("side", "")) if word)]
-    for name, value in given.items():
-        if value == "true":
-            said.append(name)
-        elif value != command.target:
-            said.append(f"{name} {value}")
+    said = asked_words(command.command, command.target, command.arguments)
     by = ", ".join(word for word in (command.who and f"by {command.who}", command.detail) if word)
-    return f"{' '.join(said)} ({by})" if by else " ".join(said)
+    return f"{said} ({by})" if by else said
 
 
 def _reconnect(reason: str, backoff_ms: int) -> str:

@@ -273,6 +273,7 @@ class StrategyRow(msgspec.Struct):
     both null where a market's quote is not the account's currency. `params` are those in force, from the
     configuration and later `set` commands. `signals` are the newest by name, `log` its newest lines, and
     `reasons` the reasons it gave for its newest targets and orders, each (at_ms, seq, text), newest first.
+    The text of a reason begins with its market.
     """
 
     name: str
@@ -368,7 +369,7 @@ class CommandRow(msgspec.Struct):
     `state` is "recorded" (no outcome yet, or none at all: an engine's own command has no nonce), "working",
     "done" or "refused". `code` names the rule of a refusal and `reason` says it. `left` is what is left to
     do, each (owner, market, size or order), `tries` how often it was tried. `arguments` are those of the
-    request by name, as text; `detail` says them in one line.
+    request by name, as text; `detail` is all of it in one line, such as "order BTC buy 0.01 limit 95000".
     """
 
     seq: int

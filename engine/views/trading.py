@@ -35,6 +35,7 @@ from engine.events import (
     TargetSet,
 )
 from engine.instruments import Instruments
+from engine.operator.words import asked_words
 from engine.views.markets import Kept
 from engine.views.shapes import CommandRow, HaltRow, SignalRow, SignalSeries
 from engine.views.units import finite, ms, plain
@@ -299,7 +300,15 @@ class Trading:
 
     def reasons_of(self, strategy: str) -> list[tuple[int, int, str]]:
         """Return the reasons of a strategy's newest targets and orders, newest first."""
-        return [(ms(one.at_ns), seq, one.reason) for seq, one in self.reasons.get(strategy, ())]
+        labels = self.instruments.labels()
+        return [
+            (
+                ms(one.at_ns),
+                seq,
+                f"{labels[one.instrument]}: {one.reason}" if one.instrument in labels else one.reason,
+            )
+            for seq, one in self.reasons.get(strategy, ())
+        ]
 
     # Commands.
 
@@ -316,7 +325,7 @@ class Trading:
             ms(command.recv_ns),
             command.command,
             command.target,
-            command.detail or ", ".join(f"{name} {value}" for name, value in command.arguments),
+            f"{asked_words(command.command, command.target, command.arguments)} {command.detail}".rstrip(),
             command.who,
             command.nonce,
             "recorded" if answer is None else answer.state,

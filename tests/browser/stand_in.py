@@ -159,6 +159,10 @@ class StandIn:
             profit="12.5",
         )
 
+    def command(self, detail: str, state: str, left: list[tuple[str, str, str]]) -> shapes.CommandRow:
+        """Return a command."""
+        return blank(shapes.CommandRow, seq=60, at_ms=START_MS, detail=detail, state=state, left=left)
+
     def fill(self, seq: int) -> shapes.FillRow:
         """Return a fill."""
         return blank(
@@ -267,7 +271,7 @@ class StandIn:
             held="venue",
             state=state,
             role="close",
-            purpose="stop-loss",
+            purpose="stop",
             size="0.5",
             left="0.5",
             trigger="sl",

@@ -331,6 +331,38 @@ def test_a_phone_shows_each_view_without_scrolling_sideways(watched: Watched, st
     assert unnamed == []
 
 
+def test_a_phone_shows_a_position_and_an_order_as_cards(watched: Watched, stand_in: StandIn) -> None:
+    watched.page.set_viewport_size({"width": 390, "height": 800})
+    page = open_page(watched, stand_in)
+    for place in ("positions", "orders"):
+        shown = page.evaluate(
+            "place => [...document.querySelectorAll(`#${place} tbody tr:first-child > *`)].map((cell) => {"
+            " const box = cell.getBoundingClientRect();"
+            " return [cell.dataset.label ?? '', cell.textContent, box.left >= 0 && box.right <= innerWidth,"
+            " cell.scrollWidth <= cell.clientWidth]; })",
+            place,
+        )
+        assert len(shown) > 8
+        assert [label for label, _, inside, whole in shown if not (inside and whole)] == []
+    heights = "['positions', 'orders'].map((place) => document.getElementById(place).offsetHeight)"
+    before = page.evaluate(heights)
+    stand_in.send("position", stand_in.position("Other", "3"))
+    until(page, "document.getElementById('positions').textContent.includes('Other')")
+    assert page.evaluate(heights) == before, "no button moves under a finger"
+    cards = page.inner_text("#orders")
+    assert "stop, reduce-only" in cards
+    assert "2000 (2.06 %)" in cards
+    watched.check(stand_in.address)
+
+
+def test_what_a_command_asked_and_has_left_is_in_its_row(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    row = stand_in.command("flatten BTC", "working", [("Cross", "BTC", "0.5")])
+    stand_in.send("command", row)
+    shows(page, "commands", "flatten BTC")
+    assert "left: Cross BTC 0.5" in page.inner_text("#commands tbody tr")
+
+
 def test_a_repeated_older_row_does_not_replace_what_was_read(watched: Watched, stand_in: StandIn) -> None:
     page = open_page(watched, stand_in)
     stand_in.send("position", stand_in.position("Cross", "9"), seq=stand_in.seq - 50)

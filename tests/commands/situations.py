@@ -53,7 +53,9 @@ ORDER = _blank(
 HALT = HaltRow("market", "ETH", "adl", NOW_MS - 60_000, 5)
 FEED = _blank(FeedRow, name="hyperliquid", what="feed", state="up", heard_ms=NOW_MS - 400)
 STRATEGY = _blank(StrategyRow, name="Cross", state="running", profit="3", unrealized="5")
-COMMAND = _blank(CommandRow, seq=70, at_ms=NOW_MS - 5_000, command="pause", who="socket:0", state="done")
+COMMAND = _blank(
+    CommandRow, seq=70, at_ms=NOW_MS - 5_000, command="pause", detail="pause", who="socket:0", state="done"
+)
 
 
 def situation(**status: Any) -> Situation:

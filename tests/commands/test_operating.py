@@ -141,7 +141,7 @@ def test_a_day_with_a_person_in_it(tmp_path: Path) -> None:
     assert len([one for one in recorded(root, "OperatorCommand") if one["nonce"] == "close-it"]) == 1
     assert_replays(root)
     said = (tmp_path / "errors").read_text()
-    assert "Z operator: command: order BTC buy size 0.01 (by socket:" in said
+    assert "Z operator: command: order BTC buy 0.01 (by socket:" in said
     assert "Z BTC manual: filled: buy 0.01 at " in said
 
 

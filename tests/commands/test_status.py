@@ -17,6 +17,7 @@ from rich.text import Text
 from engine.commands import status as status_module
 from engine.commands.screen import rendered
 from engine.commands.situation import PARTS, one_line, screen, span_text
+from engine.operator.words import asked_words
 from engine.views.shapes import HaltRow
 from tests.commands.fake_engine import FakeEngine, fake_engine
 from tests.commands.kit import engine
@@ -53,17 +54,28 @@ def test_the_screen_has_everything_a_person_asks_for() -> None:
     ("command", "target", "arguments", "words"),
     [
         ("flatten", "", {"all": "true"}, "flatten all"),
-        ("cancel", "ETH", {"market": "ETH", "protective": "true"}, "cancel ETH"),
-        ("order", "BTC", {"market": "BTC", "side": "buy", "size": "0.01"}, "order BTC buy 0.01"),
+        ("cancel", "ETH", {"market": "ETH", "protective": "true"}, "cancel ETH protective"),
+        (
+            "order",
+            "BTC",
+            {"limit": "9", "market": "BTC", "percent": "5", "side": "buy"},
+            "order BTC buy 5% limit 9",
+        ),
         ("set", "Cross", {"name": "fast", "strategy": "Cross", "value": "5"}, "set Cross.fast=5"),
-        ("set", "Cross", {"name": "names", "value": "a, size 3"}, "set Cross.names=a, size 3"),
+        (
+            "set",
+            "Cross",
+            {"name": "names", "strategy": "Cross", "value": "a, size 3"},
+            "set Cross.names=a, size 3",
+        ),
         ("stop", "", {}, "stop"),
     ],
 )
 def test_a_command_is_shown_in_the_words_it_was_given_in(
     command: str, target: str, arguments: dict[str, str], words: str
 ) -> None:
-    row = replace(COMMAND, command=command, target=target, arguments=arguments)
+    detail = asked_words(command, target, list(arguments.items()))
+    row = replace(COMMAND, command=command, target=target, arguments=arguments, detail=detail)
     shown = re.sub(" +", " ", plain(screen(situation(commands=[row]))))
     assert f"5.0s {words} socket:0 done" in shown
 
@@ -118,6 +130,13 @@ def test_the_line_of_a_minute_says_what_matters() -> None:
 def test_a_narrow_terminal_shows_the_left_part_of_each_table() -> None:
     lines = plain(screen(situation()), 40).splitlines()
     assert any(re.match(r"BTC +Cross +0.5 +97000 +97010", line) for line in lines)
+
+
+def test_an_order_that_takes_a_profit_says_so() -> None:
+    found = situation()
+    (order,) = found.orders.working
+    order.kind, order.trigger = "market stop", "tp"
+    assert "market take-profit" in plain(screen(found))
 
 
 @pytest.mark.parametrize(

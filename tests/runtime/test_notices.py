@@ -151,7 +151,7 @@ def test_a_command_and_its_outcome_are_one_line_and_its_end_another() -> None:
     answer = CommandAnswered(T, 40, "n1", "flatten", "working", left=(("Long", "AAA", "0.5"),))
     (first,) = notices.of(answer, 41)
     (second,) = notices.of(CommandAnswered(T, 40, "n1", "flatten", "refused", "limit", "words"), 50)
-    what = "operator: command: flatten AAA size 0.5 (by socket:0) (seq 40):"
+    what = "operator: command: flatten AAA 0.5 (by socket:0) (seq 40):"
     assert first.text == f"{what} working; left: Long AAA 0.5"
     assert second.text == f"{what} refused; limit: words"
     assert second.fields == {"command": "flatten", "outcome": "refused", "command_seq": "40"}
@@ -166,7 +166,7 @@ def test_a_command_and_its_outcome_are_one_line_and_its_end_another() -> None:
         ("set", "Long", (("name", "fast"), ("strategy", "Long"), ("value", "5")), "set Long.fast=5"),
         (
             "order", "AAA", (("market", "AAA"), ("side", "buy"), ("size", "0.5"), ("stop_loss", "90")),
-            "order AAA buy size 0.5 stop_loss 90",
+            "order AAA buy 0.5 stop-loss 90",
         ),
         ("pause", "", (), "pause"),
     ],

@@ -25,6 +25,7 @@ from engine.events import (
     OperatorCommand,
     ParameterSet,
     SignalRaised,
+    TargetSet,
 )
 from engine.views.view import View
 from tests.orders.session import BUILDER, EVE, MINUTE_NS, Session
@@ -329,12 +330,14 @@ def test_a_strategy_shows_its_signals_lines_and_reasons() -> None:
             (view.seq + 1, 1, SignalRaised(now, "Long", 1, "slope", 0.5)),
             (view.seq + 2, 1, SignalRaised(now, "Long", 1, "slope", float("nan"))),
             (view.seq + 3, 1, LogWritten(now, "Long", "hello <b>")),
+            (view.seq + 4, 1, TargetSet(now, "Long", 1, 0, reason="the trend ended")),
         ]
     )
     row = next(one for one in view.strategies().strategies if one.name == "Long")
     (signal,) = row.signals
     assert (signal.name, signal.instrument, signal.value) == ("slope", "AAA", None)
     assert [text for _, _, text in row.log] == ["hello <b>"]
+    assert row.reasons[0][2] == "AAA: the trend ended"
     (series,) = view.signals().series
     assert [value for _, value, _ in series.points] == [0.5, None]
     assert row.state == "running"

@@ -1,5 +1,6 @@
 // Charts, drawn by TradingView's Lightweight Charts. Only here numbers become floating point: for pixels.
 
+import { money } from "./format.js";
 import { HeatMap } from "./heat.js";
 
 const Charts = globalThis.LightweightCharts;
@@ -32,8 +33,9 @@ export function redraw() {
 export class EquityChart {
   constructor(host) {
     this.chart = Charts.createChart(host, options());
-    this.line = this.chart.addSeries(Charts.LineSeries, { lineWidth: 2, priceLineVisible: false });
-    this.fall = this.chart.addSeries(Charts.AreaSeries, { lineWidth: 1, priceLineVisible: false }, 1);
+    const shared = { priceLineVisible: false, priceFormat: { type: "custom", formatter: (value) => money(value.toFixed(2)), minMove: 0.01 } };
+    this.line = this.chart.addSeries(Charts.LineSeries, { ...shared, lineWidth: 2 });
+    this.fall = this.chart.addSeries(Charts.AreaSeries, { ...shared, lineWidth: 1 }, 1);
     this.chart.panes()[0].setStretchFactor(2);
     this.chart.panes()[1].setStretchFactor(1);
     // The fall is drawn downwards from zero.

@@ -63,14 +63,17 @@ function follow(seq, show) {
 }
 
 onMessage("command", (row) => {
-  followed.get(row.seq)?.({ ...row, left: row.left ? [[row.left]] : [] });
+  followed.get(row.seq)?.(row);
   if (row.state === "done" || row.state === "refused") followed.delete(row.seq);
 });
+
+// What a command has left to do: each owner, market, and size or order.
+export const leftWords = (left) => (left?.length ? `left: ${left.map((one) => one.filter(Boolean).join(" ")).join("; ")}` : "");
 
 function sentence(command, answer) {
   const parts = [`${command}: ${answer.state}`];
   if (answer.reason) parts.push(answer.reason);
-  if (answer.left?.length) parts.push(`left: ${answer.left.map((one) => one.filter(Boolean).join(" ")).join("; ")}`);
+  if (answer.left?.length) parts.push(leftWords(answer.left));
   if (answer.tries) parts.push(`tries: ${answer.tries}`);
   return parts.join(", ");
 }

@@ -53,8 +53,9 @@ export function startHealth(isVisible) {
 
 function showLines(values) {
   const { health, status } = state;
+  const { journal, ...others } = health.lines;
   const lines = {
-    "Journal": `seq ${state.seq}, ${health.records} records`,
+    "Journal": `${journal || `seq ${state.seq}`}; ${health.records} records seen`,
     "Day": status.day,
     "Session": status.session,
     "Version": status.version,
@@ -62,8 +63,10 @@ function showLines(values) {
     "Clock": health.clock_offset_ms === null ? "not measured" : `venue ${health.clock_offset_ms} ms ahead, at ${clock(health.clock_checked_ms)}`,
     "Commands to the venue": budget(health.commands_minute, health.requests_minute_max),
     "Approved orders": budget(health.approvals_minute, health.orders_minute_max),
-    "Reconciled": health.unreconciled || (health.reconciled_ms ? clock(health.reconciled_ms, true) : "–"),
-    ...health.lines,
+    "Account": health.unreconciled
+      ? `not reconciled: ${health.unreconciled}`
+      : health.reconciled_ms ? `reconciled ${clock(health.reconciled_ms, true)}` : status.mode === "paper" ? "none: paper trading" : "not read yet",
+    ...Object.fromEntries(Object.entries(others).map(([name, text]) => [name[0].toUpperCase() + name.slice(1), text])),
   };
   for (const [name, text] of Object.entries(lines)) {
     if (!values.has(name)) {

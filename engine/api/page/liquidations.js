@@ -49,9 +49,9 @@ export class Liquidations {
     const rows = found?.liquidations ?? [];
     this.table.update([...rows].reverse());
     const notes = [];
-    if (rows.some((row) => row.sampled)) notes.push("the venue shows only some");
-    if (!intervals.length) notes.push("for a heat map ask for liquidations in [flow] of the configuration");
-    setText(byId("liquidations-note"), notes.join("; "));
+    if (rows.some((row) => row.sampled)) notes.push("The venue shows only some.");
+    if (!intervals.length) notes.push("A heat map of them is built by [flow] liquidations of the configuration.");
+    setText(byId("liquidations-note"), notes.join(" "));
   }
 
   // The windows of the heat map that is chosen.

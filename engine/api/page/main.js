@@ -13,13 +13,14 @@ import { startMarket } from "./market.js";
 import { startOverview } from "./overview.js";
 import { applyMessage, loadAll, setStatus, state, touch, watch } from "./state.js";
 import { startStrategies } from "./strategies.js";
-import { Stream } from "./stream.js";
+import { SILENCE, Stream } from "./stream.js";
 import { startTimeline } from "./timeline.js";
 import { showWhy, startWhy } from "./why.js";
 import { Ticket } from "./ticket.js";
 import { startTrade } from "./trade.js";
 
 const STATUS_MS = 5000;
+const SILENCE_SHOWN_MS = 1000;
 const THEMES = ["", "light", "dark"];
 
 async function start() {
@@ -152,8 +153,8 @@ function showLine(stream, why) {
   let text = "";
   if (journalChanged()) text = "ANOTHER ENGINE answers here. Reload this page. Only Halt is sent.";
   else if (stale) {
-    const silent = stream.silentMs ? ` for ${age(stream.silentMs)}` : "";
-    text = state.seq ? `STALE: nothing received${silent} (${why}). Only Halt is sent.` : `Connecting: ${why}.`;
+    const silent = stream.silentMs > SILENCE_SHOWN_MS ? `${why === SILENCE ? "" : `, ${SILENCE}`} for ${age(stream.silentMs)}` : "";
+    text = state.seq ? `STALE: ${why}${silent}. Only Halt is sent.` : `Connecting: ${why}.`;
   } else if (status) {
     const parts = [];
     for (const [word, kinds] of STOPPED) {

@@ -1,7 +1,7 @@
 // The overview: numbers of the account, equity, positions, working orders, fills and commands.
 
 import { EquityChart } from "./chart.js";
-import { commander, confirm } from "./commands.js";
+import { commander, confirm, leftWords } from "./commands.js";
 import { byId, element, setText } from "./dom.js";
 import { clock, isZero, money, percent, plain, signed, tone } from "./format.js";
 import { keyOfOrder, keyOfPosition, state, watch } from "./state.js";
@@ -30,15 +30,15 @@ export function startOverview() {
     empty: "No position is open.",
     fits: true,
     columns: [
-      { title: "Market", width: "7rem", text: marketName, hint: (row) => row.venue },
-      { title: "Book", width: "7rem", text: (row) => row.owner },
+      { title: "Market", width: "6rem", text: marketName, hint: (row) => row.venue },
+      { title: "Book", width: "6.5rem", text: (row) => row.owner },
       { title: "Size", width: "6rem", numeric: true, text: (row) => plain(row.size), tone: (row) => tone(row.size) },
       { title: "Entry", width: "6.5rem", numeric: true, text: (row) => plain(row.entry) },
       { title: "Mark", width: "6.5rem", numeric: true, text: (row) => plain(row.mark) },
       { title: "Value", width: "6.5rem", numeric: true, text: (row) => money(row.value), hint: (row) => row.value ?? "" },
       { title: "Unrealised", width: "6.5rem", numeric: true, text: (row) => signed(row.unrealized), tone: (row) => tone(row.unrealized), hint: (row) => row.unrealized ?? "" },
-      { title: "Protected by", width: "12rem", text: protection, hint: protection, tone: (row) => (isZero(row.unprotected) ? "" : "warn") },
-      { title: "Target", width: "8rem", text: target, hint: (row) => row.target_reason },
+      { title: "Protected by", width: "16rem", long: true, text: protection, hint: protection, tone: (row) => (isZero(row.unprotected) ? "" : "warn") },
+      { title: "Target", width: "7.5rem", text: target, hint: (row) => row.target_reason },
       whyColumn(undefined, (row) => `Why the position in ${row.instrument} of ${row.owner}`),
       { title: "", width: "5rem", button: {
         label: "Close", name: (row) => `Close the position in ${row.instrument} of ${row.owner}`,
@@ -55,7 +55,7 @@ export function startOverview() {
     fits: true,
     columns: [
       ...orderColumns(),
-      { title: "Distance", width: "8rem", numeric: true, text: distance },
+      { title: "Distance", width: "8rem", numeric: true, long: true, text: distance },
       whyColumn((row) => row.updated_seq || row.seq, (row) => `Why order ${row.id || row.handle}`),
       { title: "", width: "5rem", button: {
         label: "Cancel", name: (row) => `Cancel the ${row.side} order in ${row.instrument}`,
@@ -73,7 +73,7 @@ export function startOverview() {
       { title: "Size", width: "5.5rem", numeric: true, text: (row) => plain(row.size) },
       { title: "Price", width: "7rem", numeric: true, text: (row) => plain(row.price), hint: (row) => row.price },
       { title: "Fee", width: "4.5rem", numeric: true, text: (row) => money(row.fee, 4) },
-      { title: "Book", width: "5rem", text: (row) => row.owner },
+      { title: "Book", width: "5rem", text: (row) => row.owner, hint: (row) => row.owner },
       { title: "For", width: "4.5rem", text: (row) => row.why || row.purpose || row.role },
       whyColumn(undefined, (row) => `Why the fill in ${row.instrument} at ${clock(row.at_ms)}`),
     ],
@@ -84,11 +84,10 @@ export function startOverview() {
     name: "Commands", key: (row) => row.seq, empty: "No command was given.",
     columns: [
       { title: "UTC", width: "5rem", text: (row) => clock(row.at_ms), hint: (row) => clock(row.at_ms, true) },
-      { title: "Command", width: "6rem", text: (row) => row.command },
-      { title: "Of", width: "5.5rem", text: (row) => row.target },
+      { title: "Command", width: "12rem", text: (row) => row.detail, hint: (row) => row.detail },
       { title: "State", width: "4.5rem", text: (row) => row.state, tone: (row) => (row.state === "refused" ? "down" : "") },
-      { title: "Reason", width: "9rem", text: (row) => [row.reason, row.left].filter(Boolean).join(", "), hint: (row) => row.reason },
-      { title: "Who", width: "6rem", text: (row) => row.who, hint: (row) => row.who },
+      { title: "Reason", width: "9rem", text: whatCame, hint: whatCame },
+      { title: "Who", width: "5rem", text: (row) => row.who, hint: (row) => row.who },
       whyColumn(undefined, (row) => `Why command ${row.seq}`),
     ],
   });
@@ -117,10 +116,10 @@ export function orderColumns() {
     { title: "Market", width: "7rem", text: marketName, hint: (row) => row.venue },
     { title: "Book", width: "7rem", text: (row) => row.owner },
     { title: "Side", width: "3.2rem", text: (row) => row.side, tone: (row) => (row.side === "buy" ? "up" : "down") },
-    { title: "Kind", width: "8rem", text: kind, hint: (row) => row.id || row.handle },
-    { title: "Left of size", width: "9rem", numeric: true, text: (row) => `${plain(row.left)} of ${plain(row.size)}` },
+    { title: "Kind", width: "11rem", long: true, text: kind, hint: (row) => `${kind(row)}, ${row.id || row.handle}` },
+    { title: "Left of size", width: "8rem", numeric: true, text: (row) => `${plain(row.left)} of ${plain(row.size)}` },
     { title: "Price", width: "6.5rem", numeric: true, text: (row) => plain(row.trigger_price ?? row.price), hint: (row) => (row.bound ? `at worst ${plain(row.bound)}` : "") },
-    { title: "State", width: "8rem", text: (row) => row.state, hint: (row) => row.reason },
+    { title: "State", width: "6.5rem", text: (row) => row.state, hint: (row) => row.reason },
     { title: "Held", width: "5rem", text: (row) => row.held },
   ];
 }
@@ -134,12 +133,18 @@ function accountsNote(account) {
 // The market of a position or an order; with its venue where there are several and the label does not name it.
 const marketName = (row) => (!row.venue || row.instrument.startsWith(`${row.venue}:`) ? row.instrument : `${row.instrument} at ${row.venue}`);
 
+const whatCame = (row) => [row.reason, leftWords(row.left)].filter(Boolean).join(", ");
+
 const sorted = (rows) => [...rows.values()].sort((a, b) => (keyOfPosition(a) < keyOfPosition(b) ? -1 : 1));
 
+// What an order does at its price, in the words of the ticket; then what it is for, unless that says the same.
+const TRIGGERS = { sl: "stop", tp: "take-profit" };
+const SAID = ["own", "stop", "take", "trail"];
+
 function kind(row) {
-  const protects = row.trigger && row.role === "close" && row.purpose;
-  const parts = [protects ? row.purpose : row.kind];
-  if (!protects && row.purpose && row.purpose !== row.kind) parts.push(row.purpose);
+  const trigger = row.purpose === "trail" || row.kind === "trail" ? "trailing stop" : TRIGGERS[row.trigger];
+  const parts = [trigger ? (row.kind === "limit stop" ? `${trigger} limit` : trigger) : row.kind];
+  if (row.purpose && !SAID.includes(row.purpose)) parts.push(row.purpose);
   if (row.reduce_only) parts.push("reduce-only");
   return parts.join(", ");
 }

@@ -23,6 +23,9 @@ export function startStrategies() {
 
 class Card {
   constructor(row) {
+    const part = (title, empty) => element("div", {
+      class: "rows short", tabindex: 0, role: "region", "aria-label": `${title} of ${row.name}`, "data-empty": empty,
+    });
     this.name = row.name;
     this.params = new Map();
     this.state = element("span", { class: "badge" });
@@ -30,11 +33,11 @@ class Card {
     this.profit = element("dd");
     this.unrealized = element("dd");
     this.fills = element("dd");
-    this.books = element("div", { class: "rows short", tabindex: 0, role: "region", "aria-label": `Books of ${row.name}` });
+    this.books = part("Books", "No position and no target.");
     this.fields = element("div", { class: "params" });
-    this.signals = element("div", { class: "rows short", tabindex: 0, role: "region", "aria-label": `Signals of ${row.name}` });
-    this.reasons = element("div", { class: "rows short", tabindex: 0, role: "region", "aria-label": `Reasons of ${row.name}` });
-    this.log = element("div", { class: "rows short", tabindex: 0, role: "region", "aria-label": `Log of ${row.name}` });
+    this.signals = part("Signals", "No signal yet.");
+    this.reasons = part("Reasons", "No reason yet.");
+    this.log = part("Log", "No line yet.");
     this.outcome = element("p", { class: "outcome", role: "status", "aria-live": "polite" });
     const act = (command, label, question) => {
       const run = commander(command);
@@ -80,7 +83,7 @@ class Card {
     this.profit.dataset.tone = tone(row.profit);
     setText(this.unrealized, signed(row.unrealized));
     this.unrealized.dataset.tone = tone(row.unrealized);
-    setText(this.fills, `${row.fills_today} fills, ${row.refusals_today} refusals`);
+    setText(this.fills, `${counted(row.fills_today, "fill")}, ${counted(row.refusals_today, "refusal")}`);
     for (const [name, value] of Object.entries(row.params)) this.showParam(name, value);
     lines(this.books, row.books, (book) => [
       `${book.instrument} ${plain(book.size)}, profit ${signed(book.profit)}` +
@@ -141,6 +144,8 @@ class Card {
     for (const part of param.form.querySelectorAll("input, button")) part.hidden = looksOnly;
   }
 }
+
+const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 const guessed = (given) => (/^(true|false)$/.test(given) ? true : /^-?\d+(\.\d+)?$/.test(given) ? 0 : "");
 

@@ -7,6 +7,7 @@
 
 import { journalId, meet, query } from "./api.js";
 
+export const SILENCE = "nothing received";
 const SILENT_MS = 1600;
 const SLEPT_MS = 2000;
 const TICK_MS = 200;
@@ -57,7 +58,7 @@ export class Stream {
   // Timers of a hidden tab are slowed down by the browser; messages are not. So only silence counts.
   tick() {
     const now = Date.now();
-    if (this.fresh && !this.isFresh()) this.setStale("nothing was received");
+    if (this.fresh && !this.isFresh()) this.setStale(SILENCE);
     else if (!this.fresh) this.turned(false, this.why);
     const alone = !this.leads && !document.hidden && now - Math.max(this.heard, this.asked) > STEAL_MS;
     if (alone) {

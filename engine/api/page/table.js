@@ -3,7 +3,8 @@
 // Cells are updated in place. Rows are added, removed and sorted only while neither the pointer nor the focus
 // nor a selection is inside; until then new rows wait (their count is shown) and ended rows are struck through.
 // The space a table takes is fixed by the style sheet, so no table moves another. One that `fits` takes the height
-// of its rows, but changes it only while neither the pointer nor the focus is in the views.
+// of its rows, but changes it only while neither the pointer nor the focus is in the views. On a narrow screen such a
+// table has a fixed height and shows each row as a card, so that nothing of a position is beyond the edge.
 
 import { element, setClass, setText } from "./dom.js";
 
@@ -17,7 +18,7 @@ const busy = () => {
 };
 
 export class Table {
-  // `columns`: {title, text(row), tone?(row), title?(row), numeric?, width?, button?: {label, press(row), shown?}}.
+  // `columns`: {title, text(row), tone?(row), hint?(row), numeric?, long?, width?, button?: {label, press(row), shown?}}.
   constructor(host, { name, columns, key, empty, fits }) {
     this.fits = fits;
     this.columns = columns;
@@ -45,6 +46,7 @@ export class Table {
     host.setAttribute("role", "region");
     host.setAttribute("aria-label", name);
     host.replaceChildren(this.waiting, table, this.empty);
+    host.classList.toggle("cards", Boolean(fits));
     this.host = host;
     host.addEventListener("pointerenter", () => { this.over = true; });
     host.addEventListener("pointerleave", () => { this.over = false; this.settle(); });
@@ -115,7 +117,10 @@ export class Table {
     const line = { row: null, cells: [] };
     line.node = element("tr");
     this.columns.forEach((column, index) => {
-      const cell = element(index === 0 ? "th" : "td", { class: column.numeric ? "numeric" : null, scope: index === 0 ? "row" : null });
+      const kinds = [column.numeric && "numeric", column.button && "does", column.long && "long"].filter(Boolean);
+      const cell = element(index === 0 ? "th" : "td", {
+        class: kinds.join(" ") || null, scope: index === 0 ? "row" : null, "data-label": column.title || null,
+      });
       if (column.button) {
         const pressed = () => column.button.press(line.row);
         cell.append(element("button", {
