@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import UsageError
-from engine.events import Event, InstrumentListed
+from engine.events import Event, FeedDown, InstrumentListed
 from engine.instruments import continued
 from engine.values import INT64_MAX, Amount, power_of_ten, wide
 
@@ -94,6 +94,8 @@ class Converter:
         for event in batch:
             if isinstance(event, InstrumentListed):
                 found.append(self._list(event))
+            elif isinstance(event, FeedDown) and event.instruments:
+                found.append(msgspec.structs.replace(event, instruments=self._joint(event.instruments)))
             else:
                 number = getattr(event, "instrument", 0)
                 factors = self._factors_of(number) if number else None
@@ -120,6 +122,13 @@ class Converter:
         """Return the `venue:NAME` of the day's own number. Raises UsageError."""
         self._factors_of(number)
         return self._listed[number].key
+
+    def _joint(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the joint numbers of the day's own."""
+        factors = map(self._factors_of, numbers)
+        return tuple(
+            number if one is None else one.number for number, one in zip(numbers, factors, strict=True)
+        )
 
     def _factors_of(self, number: int) -> _Factors | None:
         try:

@@ -47,6 +47,8 @@ from engine.events import (
 )
 from engine.events.codec import Record
 from engine.venue import RawDecoder
+from replay.event_keys import Key, content_of, is_same, key_of
+from replay.recorded_feed import RecordedFeed
 from replay.thinned import BookState, ThinnedBooks
 
 __all__ = ["DecoderOf", "Mismatch", "Redecoded", "redecode"]
@@ -57,17 +59,12 @@ HELD_NS: Final = 60 * SECOND_NS
 ENTRIES_MAX: Final = 200_000
 """Upper bound on decoded events that wait for their records: many minutes of the busiest market recorded."""
 
-TRADES_MAX: Final = 4096
-"""Trades remembered per instrument, as the feed does."""
-
 CANDLES_KEPT: Final = 4
 
 _QUERY_SHARE: Final = 12
 """A probe of a silent channel is answered within this part of `HELD_NS`: 5 s."""
 
 _READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead, LiquidationRead)
-_Key = tuple[Any, ...]
-
 DecoderOf = Callable[[Sequence[InstrumentListed]], RawDecoder | None]
 """Returns the decoder of the venue that lists these instruments, None if there is none so far."""
 
@@ -165,22 +162,12 @@ class _Comparison:
         self._fast = False
         self._held_ns = HELD_NS
         # Decoded and not yet recorded: by key, and in the order of receipt.
-        self._entries: dict[_Key, list[_Entry]] = {}
+        self._entries: dict[Key, list[_Entry]] = {}
         self._order: deque[_Entry] = deque()
         self._waiting: deque[_Waiting] = deque()
         self._candles: dict[tuple[int, int], dict[int, _Entry]] = {}
-        # What the feed has emitted, according to the journal:
-        self._trades: dict[int, dict[_Key, None]] = {}
-        self._newest_ns: dict[_Key, int] = {}
-        self._last: dict[_Key, Any] = {}
-        self._gap_ns: dict[int, int] = {}
+        self._feed = RecordedFeed()
         self._books = ThinnedBooks()
-        self._doubted: set[int] = set()  # instruments whose missing trades the feed may read over HTTP
-        self._first_ns: dict[_Key, int] = {}  # the first message of each series since the feed was down
-        self._down = True
-        self._polling = False
-        self._floor_ns: int | None = None  # older trades are not emitted; None: not known yet
-        self._last_emitted_ns = 0
 
     # ---- the journal
 
@@ -189,8 +176,7 @@ class _Comparison:
         self._learn(opened.instruments)
         if opened.started is not None:
             self._begin(opened.started)
-        self._down = False
-        self._floor_ns = opened.at_ns
+        self._feed.open_day(opened.at_ns)
 
     def take(self, seq: int, event: Event) -> None:
         """Compare an input of the journal."""
@@ -226,81 +212,46 @@ class _Comparison:
 
     def _begin(self, started: SessionStarted) -> None:
         self._fast = "l2BookFast" in parse_config(started.config).data.channels
-        self._down, self._polling, self._floor_ns = True, False, None
-        self._doubted.clear()
+        self._feed.begin()
 
     def _note(self, event: FeedUp | FeedDown | FeedDamaged | FeedPolling | FeedGap) -> None:
-        self._last_emitted_ns = event.recv_ns
-        if isinstance(event, FeedGap):
-            self._gap_ns[event.instrument] = event.recv_ns
-            self._doubted.discard(event.instrument)
-        elif isinstance(event, FeedDamaged):
-            if event.in_doubt:
-                self._doubted.add(event.instrument)
-            else:
-                self._books.damage(event.instrument, event.recv_ns)
-        elif isinstance(event, FeedPolling):
-            self._polling = event.active
-        elif isinstance(event, FeedUp):
-            self._down = False
-            if self._floor_ns is None:
-                self._floor_ns = event.recv_ns
-        else:
-            self._down = True
-            self._books.lose(event.recv_ns, self._held_ns // HELD_NS)
-            self._first_ns.clear()
+        self._feed.note(event)
+        if isinstance(event, FeedDamaged) and not event.in_doubt:
+            self._books.damage(event.instrument, event.recv_ns)
+        elif isinstance(event, FeedDown):
+            self._books.lose(event.recv_ns, self._held_ns // HELD_NS, event.instruments)
 
     def _match(self, seq: int, event: Any) -> None:
         """Find the raw message of a record."""
-        self._last_emitted_ns = event.recv_ns
-        entries = [entry for entry in self._entries.get(_key(event), ()) if not entry.used]
+        self._feed.last_emitted_ns = event.recv_ns
+        entries = [entry for entry in self._entries.get(key_of(event), ()) if not entry.used]
         # Its own message first, then one with the same content, then a repetition.
         entries.sort(key=lambda one: (one.raw.recv_ns != event.recv_ns, one.known))
-        entry = next((one for one in entries if _content(one.event) == _content(event)), None)
+        entry = next((one for one in entries if content_of(one.event) == content_of(event)), None)
         if entry is not None:
             self.found.equal += 1
             entry.used = True
         elif isinstance(event, Quote) and self._is_of_book(event):
             self.found.equal += 1
-        elif same := next((one for one in entries if _is_same(one.event, event)), None):
+        elif same := next((one for one in entries if is_same(one.event, event)), None):
             same.used = True
             self._differs("differs", seq, event, same)
         else:
-            self._waiting.append(_Waiting(seq, event, self._may_be_over_rest(event)))
-        self._remember(event)
+            over_rest = self._feed.may_be_over_rest(event, self._held_ns // _QUERY_SHARE)
+            self._waiting.append(_Waiting(seq, event, over_rest))
+        self._feed.remember(event)
+        if isinstance(event, BookRead):
+            self._books.record(event)
 
     def _match_candle(self, seq: int, candle: CandleRead) -> None:
-        self._last_emitted_ns = candle.recv_ns
+        self._feed.last_emitted_ns = candle.recv_ns
         entry = self._candles.get((candle.instrument, candle.interval_ns), {}).get(candle.start_ns)
         if entry is None:
             self._waiting.append(_Waiting(seq, candle, over_rest=False))
-        elif _content(entry.event) == _content(candle):
+        elif content_of(entry.event) == content_of(candle):
             self.found.equal += 1
         else:
             self._differs("differs", seq, candle, entry)
-
-    def _may_be_over_rest(self, event: Any) -> bool:
-        """Return whether the feed may have read this event over HTTP."""
-        if isinstance(event, Trade):
-            return event.instrument in self._doubted or self._gap_ns.get(event.instrument) == event.recv_ns
-        if isinstance(event, Quote | BookRead) and (self._down or self._polling):
-            return True
-        first_ns = self._first_ns.get(_series(event))
-        return first_ns is None or event.recv_ns - first_ns <= self._held_ns // _QUERY_SHARE
-
-    def _remember(self, event: Any) -> None:
-        if isinstance(event, Trade):
-            trades = self._trades.setdefault(event.instrument, {})
-            trades[_key(event)] = None
-            if len(trades) > TRADES_MAX:
-                del trades[next(iter(trades))]
-        elif isinstance(event, Quote | BookRead):
-            newest_ns = self._newest_ns.get(_series(event), 0)
-            self._newest_ns[_series(event)] = max(event.venue_ns, newest_ns)
-            if isinstance(event, BookRead):
-                self._books.record(event)
-        else:
-            self._last[_series(event)] = _content(event)
 
     # ---- the raw messages
 
@@ -344,7 +295,7 @@ class _Comparison:
         A feed emits a book of diffs when it is due; a decoder has it with the next message.
         """
         for one in self._waiting:
-            if isinstance(one.event, BookRead) and _content(one.event) == _content(book):
+            if isinstance(one.event, BookRead) and content_of(one.event) == content_of(book):
                 self._waiting.remove(one)
                 self.found.equal += 1
                 return True
@@ -354,33 +305,27 @@ class _Comparison:
         """Return whether a feed may have made this quote of a book that it did not record."""
         key = (BookRead, quote.instrument, quote.venue_ns, False)
         books = [entry.event for entry in self._entries.get(key, ()) if entry.state is not None]
-        return any(_content(quote_of(book)) == _content(quote) for book in books)
+        return any(content_of(quote_of(book)) == content_of(quote) for book in books)
 
     def _keep(self, event: Any, raw: RawMessage) -> None:
         """Keep a decoded event for its record."""
-        series, key = _series(event), _key(event)
-        self._first_ns.setdefault(series, raw.recv_ns)
+        key = key_of(event)
+        self._feed.note_message(event, raw.recv_ns)
         thins = isinstance(event, BookRead) and self._books.every_ns
         state = self._books.decode(event) if thins else None
         if isinstance(event, BookRead) and self._is_recorded(event):
             return
         waiting = self._entries.setdefault(key, [])
-        if isinstance(event, BookRead) and event.fast != self._fast:
-            known = True
-        elif isinstance(event, Trade):
-            known = key in self._trades.get(event.instrument, ()) or bool(waiting)
-        elif isinstance(event, Quote | BookRead):
-            known = event.venue_ns < self._newest_ns.get(series, 0)
-        else:
-            known = self._last.get(series) == _content(event)
-        entry = _Entry(event, raw, known=known, down=self._down, state=state)
+        other = isinstance(event, BookRead) and event.fast != self._fast
+        known = other or self._feed.is_known(event, waiting=bool(waiting))
+        entry = _Entry(event, raw, known=known, down=self._feed.is_down(event), state=state)
         waiting.append(entry)
         self._order.append(entry)
 
     def _keep_candle(self, candle: CandleRead, raw: RawMessage) -> None:
         """Keep the last restatement of a candle for its record."""
         series = self._candles.setdefault((candle.instrument, candle.interval_ns), {})
-        series[candle.start_ns] = _Entry(candle, raw, known=False, down=self._down)
+        series[candle.start_ns] = _Entry(candle, raw, known=False, down=self._feed.is_down(candle))
         if len(series) > CANDLES_KEPT:
             del series[min(series)]
 
@@ -388,22 +333,19 @@ class _Comparison:
 
     def _end_session(self) -> None:
         """Classify all waiting events at the end of a session, or of the day."""
-        self._books.lose(self._last_emitted_ns, self._held_ns // HELD_NS)
+        self._books.lose(self._feed.last_emitted_ns, self._held_ns // HELD_NS)
         while self._order:
             self._drop(self._order.popleft(), ended=True)
         while self._waiting:
             self._finish_record(self._waiting.popleft())
         self._entries.clear()
         self._candles.clear()
-        self._trades.clear()
-        self._newest_ns.clear()
-        self._last.clear()
-        self._first_ns.clear()
+        self._feed.end()
         self._books.clear()
 
     def _drop(self, entry: _Entry, *, ended: bool = False) -> None:
         """Classify a decoded event that has no record, and drop it."""
-        key = _key(entry.event)
+        key = key_of(entry.event)
         entries = self._entries.get(key, [])
         if entry in entries:
             entries.remove(entry)
@@ -425,18 +367,12 @@ class _Comparison:
 
     def _is_later(self, entry: _Entry) -> bool:
         """Return whether an event was due after the feed's last one: a book with the next message."""
-        late_ns = entry.raw.recv_ns - self._last_emitted_ns
+        late_ns = entry.raw.recv_ns - self._feed.last_emitted_ns
         return late_ns >= 0 if entry.state is None else late_ns + (entry.state.lasted_ns or 0) > 0
 
     def _is_explained(self, entry: _Entry) -> bool:
         """Return whether the feed left this out on purpose: it was emitted before, or is too old."""
-        if entry.known:
-            return True
-        if not isinstance(entry.event, Trade):
-            return False
-        trades = self._trades.get(entry.event.instrument, ())
-        old = self._floor_ns is None or entry.event.venue_ns <= self._floor_ns
-        return old or _key(entry.event) in trades
+        return entry.known or self._feed.leaves_out(entry.event)
 
     def _finish_record(self, waiting: _Waiting) -> None:
         """Classify a record without a raw message."""
@@ -466,35 +402,3 @@ class _Comparison:
         if found.first is None:
             file, number = (entry.raw.file, entry.raw.number) if entry else ("", 0)
             found.first = Mismatch(kind, file, number, seq, recorded, entry.event if entry else None)
-
-
-def _key(event: Any) -> _Key:
-    """Return what identifies an event without its values; contexts and mids have only their series."""
-    if isinstance(event, Trade):
-        return (Trade, event.instrument, event.venue_ns, event.trade_id)
-    if isinstance(event, Quote):
-        return (Quote, event.instrument, event.venue_ns)
-    if isinstance(event, BookRead):
-        return (BookRead, event.instrument, event.venue_ns, event.fast)
-    if isinstance(event, LiquidationRead):
-        return (LiquidationRead, event.instrument, event.venue_ns, event.trade_id, event.price, event.size)
-    return _series(event)
-
-
-def _series(event: Any) -> _Key:
-    """Return the series that an event continues."""
-    if isinstance(event, MidsRead):
-        return (MidsRead, event.instruments)
-    return (event.__class__, event.instrument)
-
-
-def _is_same(decoded: Any, recorded: Any) -> bool:
-    """Return whether two events with one key and different contents come from the same message."""
-    return (
-        isinstance(recorded, Trade | Quote | BookRead | LiquidationRead)
-        or decoded.recv_ns == recorded.recv_ns
-    )
-
-
-def _content(event: Any) -> Any:
-    return msgspec.structs.replace(event, recv_ns=0)

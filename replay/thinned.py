@@ -9,6 +9,8 @@ feed reported that the book was damaged. Called by `redecode.py`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from engine.events import BookRead
 
 __all__ = ["BookState", "ThinnedBooks"]
@@ -54,17 +56,19 @@ class ThinnedBooks:
         self._states[book.instrument] = state
         return state
 
-    def lose(self, recv_ns: int, speed: int) -> None:
-        """Take note that the feed lost its connection, or ended, and so forgot the books not yet shown.
+    def lose(self, recv_ns: int, speed: int, instruments: Collection[int] = ()) -> None:
+        """Take note that the feed lost a connection, or ended, and so forgot the books not yet shown.
+
+        `instruments` are those of the connection; () stands for all.
 
         Of a feed that ended, `recv_ns` is the last time of which the journal proves that it was running.
         Without another message it looks for due books again and again, in real time: one may be shown late.
         """
-        for state in self._states.values():
+        for number in [number for number in self._states if not instruments or number in instruments]:
+            state = self._states.pop(number)
             self._end(state, recv_ns)
             late_ns = 2 * self.every_ns * max(1, speed)
             state.unchanged = state.unchanged or recv_ns - state.book.recv_ns < late_ns
-        self._states.clear()
 
     def record(self, book: BookRead) -> None:
         """Take note of a recorded book."""

@@ -356,11 +356,13 @@ class Feed(ABC):
         self._silences.unwatch(stream)
         self.health.live = False
         reason = loss.reason
+        lost: tuple[int, ...] = ()
         if len(self._streams) > 1:
+            lost = tuple(listed.instrument for listed in stream.instruments)
             names = [listed.name for listed in stream.instruments]
             more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
             reason = f"{', '.join(names[:_NAMES_MAX])}{more}: {reason}"
-        self._emit(FeedDown(self._clock.now_ns(), self._name, reason, backoff_ms))
+        self._emit(FeedDown(self._clock.now_ns(), self._name, reason, backoff_ms, lost))
 
     def subscribed(self, stream: Stream, subscription: Subscription, recv_ns: int) -> None:
         """See `PartialHost`. Watch a subscription that is confirmed late; its trades are joined."""

@@ -199,12 +199,16 @@ class FeedLagging(Event, frozen=True, tag="feed-lagging"):
 
 
 class FeedDown(Event, frozen=True, tag="feed-down"):
-    """A feed has lost its connection or receives no data. It reconnects after `backoff_ms`."""
+    """A feed has lost a connection or receives no data. It reconnects after `backoff_ms`.
+
+    `instruments` are those of the connection, if the feed has several; () stands for all of the feed.
+    """
 
     recv_ns: int
     feed: str
     reason: str
     backoff_ms: int = 0
+    instruments: tuple[InstrumentId, ...] = ()
 
 
 class FeedDamaged(Event, frozen=True, tag="feed-damaged"):

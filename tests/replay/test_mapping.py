@@ -17,6 +17,7 @@ from engine.events import (
     CandleRead,
     ContextRead,
     Event,
+    FeedDown,
     FundingRead,
     InstrumentListed,
     LiquidationRead,
@@ -61,7 +62,7 @@ def test_every_number_of_a_market_input_has_a_unit_or_is_the_same_at_every_scale
             assert (name in converted) == (unit not in ("side", "scaled")), name
             if unit == "scaled":
                 assert "scale" in cls.__struct_fields__, f"{name} needs a scale of its own"
-        elif _may_be_a_number(hints[name]):
+        elif (cls, name) != (FeedDown, "instruments") and _may_be_a_number(hints[name]):
             assert name in UNSCALED, f"{cls.__name__}.{name}: annotate it with its unit (see engine.values)"
 
 
@@ -82,6 +83,11 @@ def test_the_fields_of_a_listing_are_all_converted() -> None:
     assert units == {"size_max"}
     numbers = {name for name, hint in hints.items() if hint is int}
     assert numbers == {"far_percent", "leverage", "leverage_max", "funding_s", "requests_per_minute"}
+
+
+def test_the_instruments_of_a_lost_connection_have_joint_numbers() -> None:
+    downs: list[Event] = [FeedDown(1, "sim", "cut", 5, (3,)), FeedDown(1, "sim", "cut", 5)]
+    assert converter().convert(downs, lists=False) == [FeedDown(1, "sim", "cut", 5, (7,)), downs[1]]
 
 
 def test_each_kind_of_value_is_converted() -> None:

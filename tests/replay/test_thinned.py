@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from engine.clock import SECOND_NS
 from engine.events import (
@@ -95,6 +96,29 @@ def test_the_last_state_may_be_absent_only_if_the_recording_ended_before_it_was_
         events = [BTC, clock, UP, state(at(0), 1), again, *ended]
         found = redecode(((seq, 0, event) for seq, event in enumerate(events, 1)), raw, Decoder)  # type: ignore[arg-type]
         assert (found.equal, found.thinned, found.extra) == (1, 1 - extra, extra)
+
+
+class TwoBooks(Decoder):
+    """A message "2:7" is a book of instrument 2 with a best bid of size 7."""
+
+    def decode(self, message: str | bytes, recv_ns: int) -> Sequence[Event]:
+        number, _, size = str(message).partition(":")
+        return [replace(state(recv_ns, int(size)), instrument=int(number))]
+
+
+@pytest.mark.parametrize(("lost", "extra"), [((1,), 2), ((2,), 0), ((1, 2), 0), ((), 0)])
+def test_the_loss_of_a_connection_excuses_the_books_of_its_own_instruments_only(
+    lost: tuple[int, ...], extra: int
+) -> None:
+    """Two states of instrument 2 were due, at 160 and 500 ms, while a connection was down."""
+    eth = InstrumentListed(T, 2, "hyperliquid", "ETH", 1, 5)
+    messages = [(at(0), "2:1"), (at(60), "2:2"), (at(400), "2:3"), (at(2_000), "2:4")]
+    own = [replace(state(at(ms), size), instrument=2) for ms, size in ((0, 1), (2_000, 4))]
+    down = FeedDown(at(80), "hyperliquid", "cut", 0, lost)
+    again = FeedUp(at(1_000), "hyperliquid", 2)
+    events = [BTC, eth, UP, own[0], down, again, own[1], STOP]
+    found = redecode(((seq, 0, event) for seq, event in enumerate(events, 1)), Raw(messages, []), TwoBooks)  # type: ignore[arg-type]
+    assert (found.equal, found.missing, found.differing, found.extra) == (2, 0, 0, extra)
 
 
 def test_a_recorded_book_that_no_message_leads_to_is_a_difference() -> None:
