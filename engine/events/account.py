@@ -113,7 +113,8 @@ class CancelRejected(Event, frozen=True, tag="cancel-rejected"):
 class PositionRead(Event, frozen=True, tag="position-read"):
     """Input. The account's signed position at the venue at `venue_ns`; `entry` is its average price.
 
-    All fills up to then have already been reported.
+    All fills up to then have already been reported. `rest` is what a spot account holds beyond `size`, which
+    is in whole steps of the grid; None if the venue does not say.
     """
 
     recv_ns: int
@@ -122,6 +123,7 @@ class PositionRead(Event, frozen=True, tag="position-read"):
     size: Size
     scale: int
     entry: _Scaled
+    rest: Annotated[Amount | None, "scaled"] = None
 
 
 class AccountRead(Event, frozen=True, tag="account-read"):

@@ -134,6 +134,15 @@ class Kit(Harness):
         """Report the venue's position."""
         return self.send(PositionRead(at_ns, at_ns, market, self.size(size, market), 8, _at(entry, 8)))
 
+    def balance_read(self, balance: Fraction, *, at_ns: int = T, market: int = 1) -> list[Any]:
+        """Report what a spot account holds at the venue: whole steps of the grid and the rest."""
+        listed = self.listed[market]
+        step = Fraction(listed.size_step, 10**listed.size_scale)
+        whole = balance // step * step
+        size, rest = whole * 10**listed.size_scale, (balance - whole) * 10**8
+        assert size.denominator == rest.denominator == 1, balance
+        return self.send(PositionRead(at_ns, at_ns, market, int(size), 8, 0, int(rest)))
+
     def account_read(self, equity: str, *, unrealized: str | None = "0", at_ns: int = T) -> list[Any]:
         """Report the venue's value of the account."""
         profit = None if unrealized is None else _at(unrealized, 8)

@@ -2,7 +2,8 @@
 
 A row of another instrument is left out and counted. An impossible number makes the whole message a
 VenueProtocolError. A fee in another asset than the quote currency (BNB, or what a spot buy received) names
-it. Every fee is rounded up to the decimals of price * size. Called by the account's stream and by
+it. A fee in the base asset of a spot market is exact, every other one is rounded up to the decimals of
+price * size. Called by the account's stream and by
 reconciliation.
 """
 
@@ -13,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from adapters.binance.gateway.account_wire import (
     AlgoRow,
@@ -36,7 +39,7 @@ from engine.events import (
     PositionRead,
     TransferSeen,
 )
-from engine.values import BUY, SELL, parse_scaled, wide
+from engine.values import BUY, SELL, parse_scaled, power_of_ten, wide
 
 __all__ = ["MONEY_SCALE", "WAITING_NUMBER", "Found", "Reading", "end_reason", "is_ended"]
 
@@ -156,8 +159,11 @@ class Reading:
         listed = self._by_name.get(symbol)
         if listed is None:
             return None
-        paid, asset = fee
+        paid, asset = decimal_of(fee[0]), fee[1]
         quote = listed.rules.quote or self.quote
+        # What such fees leave of a step of the grid is held, so it is counted in full.
+        exact = listed.kind == "spot" and asset == listed.rules.base
+        finer = min(max(0, decimals_of(paid) - listed.money_scale), MONEY_SCALE) if exact else 0
         cause = next((cause for start, cause in _LIQUIDATES if shown.startswith(start)), "")
         # Executions of one millisecond are in the order of their ids, however they are reported.
         venue_ns = self.time_ns(time_ms, recv_ns) + number[0] % _NS
@@ -167,12 +173,13 @@ class Reading:
             name,
             listed.instrument,
             side,
-            _whole(price, listed.price_scale, symbol),
+            _whole(price, listed.price_scale, symbol) * power_of_ten(finer),
             _whole(size, listed.size_scale, symbol),
-            wide(_scaled(decimal_of(paid), listed.money_scale, ROUND_CEILING)),
+            wide(_scaled(paid, listed.money_scale + finer, ROUND_CEILING)),
             "maker" if maker else "taker",
             number[0],
             number[1],
+            finer,
             fee_asset="" if asset in ("", quote) else asset,
             cause=cause,
         )
@@ -265,14 +272,22 @@ class Reading:
         return found
 
     def balances(self, account: SpotAccount, venue_ns: int, recv_ns: int) -> list[PositionRead]:
-        """Return what a spot account holds of each instrument's base asset, in whole steps of its grid."""
+        """Return what a spot account holds of each instrument's base asset: whole steps, and a rest."""
         held = self.held(account)
         found = []
         for listed in self._by_name.values():
-            size = _scaled(held.get(listed.rules.base, Decimal(0)), listed.size_scale, ROUND_FLOOR)
-            size -= size % listed.size_step
-            found.append(self._position(listed, size, Decimal(0), venue_ns, recv_ns))
+            amount = held.get(listed.rules.base, Decimal(0))
+            size = self.whole_steps(amount, listed)
+            rest = amount - Decimal(size).scaleb(-listed.size_scale)
+            read = self._position(listed, size, Decimal(0), venue_ns, recv_ns)
+            found.append(replace(read, rest=money(rest)))
         return found
+
+    @staticmethod
+    def whole_steps(amount: Decimal, listed: InstrumentListed) -> int:
+        """Return an amount of a base asset in whole steps of the grid of a market, rounded down."""
+        size = _scaled(amount, listed.size_scale, ROUND_FLOOR)
+        return size - size % listed.size_step
 
     def held(self, account: SpotAccount) -> dict[str, Decimal]:
         """Return the balances of a spot account by asset, what its orders hold included."""
@@ -365,6 +380,12 @@ def decimal_of(text: str) -> Decimal:
     if not _DECIMAL.fullmatch(text):
         raise VenueProtocolError(f"{clip(text)} is not a plain decimal number")
     return Decimal(text)
+
+
+def decimals_of(value: Decimal) -> int:
+    """Return how many decimals a finite number needs."""
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _state(status: str) -> str:

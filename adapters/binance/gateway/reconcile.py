@@ -406,16 +406,16 @@ class Reconciler:
         return positions, self._reading.futures_money(balances)
 
     async def _spot_money(self, account: SpotAccount) -> tuple[int | str, int | str, None]:
-        """Return what the quote currency and the base assets of this session are worth."""
+        """Return what the quote currency and the base assets of this session are worth, in whole steps."""
         held = self._reading.held(account)
         free = held.get(self._reading.quote, Decimal(0))
         worth = free
         for listed in self._reading.listed:
-            size = held.get(listed.rules.base, Decimal(0))
-            if size:
+            steps = self._reading.whole_steps(held.get(listed.rules.base, Decimal(0)), listed)
+            if steps:
                 path = f"{self._dialect.path('ticker/price')}?symbol={listed.name}"
                 price = await self._rest.read(path, {}, _Price, 2, signed=False)
-                worth += size * decimal_of(price.price)
+                worth += Decimal(steps).scaleb(-listed.size_scale) * decimal_of(price.price)
         return money(worth), money(free), None
 
     async def _income(self) -> list[FundingPaid | TransferSeen]:

@@ -47,7 +47,7 @@ from engine.events import (
     TransferSeen,
 )
 from engine.events.terms import CLOSE
-from engine.values import InstrumentId, Size, parse_scaled, rescale, wide
+from engine.values import InstrumentId, Size, Value, parse_scaled, rescale, wide
 
 __all__ = ["Book", "Books", "Other", "Owned"]
 
@@ -69,6 +69,8 @@ class Books(Ledger):
     recent: dict[InstrumentId, list[tuple[int, str, Size]]]
     corrections: dict[InstrumentId, list[Correction]]
     found: dict[InstrumentId, Found]
+    left: dict[InstrumentId, list[tuple[int, Value]]]
+    shown: dict[InstrumentId, Size]
 
     def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(config)
@@ -95,6 +97,8 @@ class Books(Ledger):
         self.doubts: dict[int, int] = {}
         self.corrections = {}
         self.found = {}
+        self.left = {}
+        self.shown = {}
 
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether events of a type are needed now: trades only if followed."""
@@ -202,6 +206,7 @@ class Books(Ledger):
             self.close_if_flat(booking, shares, instrument)
         if self.real:
             self.readings.note(instrument, booking.pieces)
+            self.readings.note_left(instrument, fill.venue_ns, booking.left)
             at_ns, venue_ns = fill.recv_ns, fill.venue_ns
             self.settling.note(at_ns, venue_ns, before, "a fill", venue, emit, instead_ns=instead_ns)
         booking.report("" if owned is not None else fill.cause or "fill from outside")

@@ -7,14 +7,14 @@ Called by the other parts of `books`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from engine.actors.base import State
 from engine.values import Size, Value, power_of_ten
 
-__all__ = ["EXTERNAL", "MANUAL", "Book", "Executed", "Net", "Part", "parts", "unrealized"]
+__all__ = ["EXTERNAL", "FINER", "MANUAL", "Book", "Executed", "Net", "Part", "parts", "unrealized"]
 
 MANUAL = "manual"
 """Owner of orders that a person placed through the engine."""
@@ -23,11 +23,15 @@ EXTERNAL = "external"
 """Owner of fills that were not ordered through the engine."""
 
 
+FINER: Final = 4
+"""Decimals that a price of a fill may have beyond the instrument's."""
+
+
 class Book(State):
     """`size` is signed, at the instrument's scale. Money is at the ledger's scale.
 
     `cost` is what the open size cost, negative for a short; `realized`, `fees` and `funding` are sums since
-    the account began. `fills` counts the bookings. `base_fees` are fees in base units, with `ledger.FINER`
+    the account began. `fills` counts the bookings. `base_fees` are fees in base units, with `FINER`
     decimals more than the instrument's money, of which `base_taken` have been taken from the size.
     """
 
@@ -53,6 +57,13 @@ class Book(State):
             self.cost += side * value
         self.size += side * size
         self.fills += 1
+
+    def left(self, price_scale: int) -> int:
+        """Return what fees in base units left of the steps that they took, at the scale of `base_fees`.
+
+        It is in the account and in no book; the next such fee takes it first. Below 0: fees that are owed.
+        """
+        return self.base_taken * power_of_ten(price_scale + FINER) - self.base_fees
 
     def refine(self, factor: int) -> None:
         """Move the money to a finer scale, exactly."""

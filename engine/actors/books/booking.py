@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from engine.actors.base import Emit, State
 from engine.actors.books.allocation import portions
-from engine.actors.books.book import Book, parts
-from engine.actors.books.ledger import FINER, Ledger
+from engine.actors.books.book import FINER, Book, parts
+from engine.actors.books.ledger import Ledger
 from engine.actors.books.scaling import at_scale
 from engine.events import BookAdjusted, FillBooked
 from engine.events.terms import CLOSE, OPEN
-from engine.values import BUY, SELL, Size, power_of_ten, wide
+from engine.values import BUY, SELL, Size, Value, power_of_ten, wide
 
 __all__ = ["Booking", "Correction", "Piece"]
 
@@ -61,7 +61,10 @@ class Piece(NamedTuple):
 
 
 class Booking:
-    """The booking of one report. `template` is a `FillBooked` without owner, size, fee and role."""
+    """The booking of one report. `template` is a `FillBooked` without owner, size, fee and role.
+
+    `left` is what its fees in base units have left of the steps that they took (`Book.left`).
+    """
 
     def __init__(self, ledger: Ledger, template: FillBooked, emit: Emit) -> None:
         self._ledger = ledger
@@ -71,6 +74,7 @@ class Booking:
         self.before: dict[str, int] = {}
         self._undone: dict[str, None] = {}
         self.pieces: list[Piece] = []
+        self.left: Value = 0
         ledger.fit_scale(self._listed.money_scale + template.finer)
 
     def shares(self, owned: list[tuple[str, int]], fee: int = 0, *, exits: bool = False) -> None:
@@ -230,7 +234,9 @@ class Booking:
             return 0
         # What is left of the last step of the grid stays with the account, and counts for the next fee.
         scale, step = self._listed.money_scale, self._listed.size_step
-        book.base_fees += at_scale(fee, scale + fill.finer, scale + FINER, up=True)
+        paid = at_scale(fee, scale + fill.finer, scale + FINER, up=True)
+        book.base_fees += paid
+        self.left -= paid
         due = at_scale(book.base_fees, scale + FINER, self._listed.size_scale, up=True)
         return max(0, min(-(-due // step) * step - book.base_taken, book.size))
 
@@ -243,4 +249,5 @@ class Booking:
         self._part(taken, owner, book, size, unit)
         book.fees += fee * unit
         book.base_taken += size
+        self.left += size * power_of_ten(self._listed.price_scale + FINER)
         self._emit(replace(taken, owner=owner, size=size, fee=wide(fee), role=CLOSE))

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from engine.actors.base import Actor, Emit, handles
-from engine.actors.books.book import EXTERNAL, MANUAL, Book, Executed, Net, unrealized
+from engine.actors.books.book import EXTERNAL, FINER, MANUAL, Book, Executed, Net, unrealized
 from engine.actors.books.equity import Other, in_currency, valued
 from engine.actors.books.purse import Purse
 from engine.config import MONEY_TEXT_SCALE, Config
@@ -40,10 +40,6 @@ __all__ = ["FINER", "SCALE_MIN", "Executed", "Ledger", "Other", "account_currenc
 
 SCALE_MIN: Final = 8
 """Fewest decimals of money."""
-
-FINER: Final = 4
-"""Decimals that a price of a fill may have beyond the instrument's."""
-
 
 _NO_BOOKS: Final[Mapping[str, Book]] = MappingProxyType({})
 

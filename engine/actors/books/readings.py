@@ -2,6 +2,7 @@
 
 Owns the comparison. A position is compared with the fills up to its own time. A difference is booked like a
 fill from outside, at the mark, and halts the market; a missing fill that comes later takes that booking back.
+What fees in base units left of a step of the grid is ours: it is held, is in no book, and is no difference.
 A fill in the same millisecond as the reading may be in it or not: then the account is read again first.
 
 A position that is there when a market is read for the first time has no history. It is given to the strategy
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 from engine.actors.base import Emit, State
 from engine.actors.books.allocation import allocate
-from engine.actors.books.book import EXTERNAL
+from engine.actors.books.book import EXTERNAL, FINER
 from engine.actors.books.booking import Booking, Correction, Piece
-from engine.actors.books.scaling import fine_price
+from engine.actors.books.scaling import at_scale, fine_price
 from engine.events import FillBooked, OrderFilled, PositionDiffers, PositionRead
 from engine.instruments import entry_of, is_among
-from engine.values import BUY, SELL, Size, format_scaled
+from engine.values import BUY, SELL, Size, format_scaled, power_of_ten
 
 if TYPE_CHECKING:
     from engine.actors.books.actor import Books
@@ -68,6 +69,20 @@ class Readings:
                 later[owner] = later.get(owner, 0) + size
         return [(owner, size - later.get(owner, 0)) for owner, size in self.b.sizes(instrument)]
 
+    def note_left(self, instrument: int, venue_ns: int, left: int) -> None:
+        """Remember by the venue's time what fees in base units changed in what they have left of steps."""
+        if left:
+            recent = self.b.left.setdefault(instrument, [])
+            recent.append((venue_ns, left))
+            del recent[:-RECENT_MAX]
+
+    def left_at(self, instrument: int, venue_ns: int) -> int:
+        """Return what fees left of steps in all books, as it was at a time of the venue (`Book.left`)."""
+        b = self.b
+        price_scale = b.instruments[instrument].price_scale
+        left = sum(book.left(price_scale) for book in b.books.get(instrument, {}).values())
+        return left - sum(later for at_ns, later in b.left.get(instrument, ()) if at_ns > venue_ns)
+
     # Readings.
 
     def compare(self, read: PositionRead, emit: Emit) -> None:
@@ -77,7 +92,10 @@ class Readings:
         if b.purse(b.venue_of(instrument)).starting and adopter:
             self._hand_over(read, adopter, emit)
         own = sum(size for _, size in self.sizes_at(instrument, read.venue_ns))
-        if own == read.size:
+        missing = self._missing(read, own)
+        if read.rest is not None:
+            b.shown[instrument] = read.size
+        if not missing:
             b.doubts.pop(instrument, None)
         elif self._may_miss_a_fill(read) and b.doubts.get(instrument, 0) < READ_AGAIN_MAX:
             b.doubts[instrument] = b.doubts.get(instrument, 0) + 1
@@ -85,8 +103,23 @@ class Readings:
         elif instrument not in b.compared and not any(size for _, size in b.sizes(instrument)):
             self._find(read, adopter, emit)
         else:
-            self._follow(read, own, emit)
+            self._follow(read, missing, emit)
         b.compared[instrument] = None
+
+    def _missing(self, read: PositionRead, own: int) -> int:
+        """Return the signed size that the venue has and the books, with what fees left, have not."""
+        if read.rest is None:
+            return read.size - own
+        listed = self.b.instruments[read.instrument]
+        scale = listed.money_scale + FINER
+        unit = power_of_ten(scale - listed.size_scale)
+        left = self.left_at(read.instrument, read.venue_ns)
+        held = read.size * unit + at_scale(int(read.rest), read.scale, scale)
+        # What is left may have been used for a fee or sold by now, but no book is larger than what is there.
+        step = listed.size_step
+        least = (held - max(0, left)) // (unit * step) * step
+        most = (held - min(0, left)) // (unit * step) * step
+        return least - own if own < least else min(0, most - own)
 
     def _may_miss_a_fill(self, read: PositionRead) -> bool:
         """Return whether a fill is so close to the reading that it may be in it or not."""
@@ -94,9 +127,10 @@ class Readings:
             venue_ns // MS == read.venue_ns // MS for venue_ns, _, _ in self.b.recent.get(read.instrument, ())
         )
 
-    def _follow(self, read: PositionRead, own: int, emit: Emit) -> None:
+    def _follow(self, read: PositionRead, missing: int, emit: Emit) -> None:
         """Book a difference as a fill from outside, and halt the market."""
         b, instrument = self.b, read.instrument
+        own = read.size - missing
         b.doubts.pop(instrument, None)
         emit(PositionDiffers(read.recv_ns, instrument, own, read.size))
         scale = b.instruments[instrument].size_scale
@@ -105,7 +139,6 @@ class Readings:
             f"{format_scaled(read.size, scale)} at the venue"
         )
         b.halt(read.recv_ns, instrument, words, emit)
-        missing = read.size - own
         side = BUY if missing > 0 else SELL
         template = self._template(read, side, self._price(read), "position read")
         booking = Booking(b, template, emit)

@@ -151,5 +151,10 @@ class Settling:
             return at_scale(int(read.unrealized), read.scale, b.scale)
         if b.purse(venue).start is None:
             return valued(b, venue).unrealized
-        held = any(b.account(number) for number in b.books if is_of(venue, b.instruments[number]))
+        # A value that includes what fees left of a step, once that is one, is not compared either.
+        held = any(
+            b.account(number) or b.shown.get(number)
+            for number in b.books
+            if is_of(venue, b.instruments[number])
+        )
         return None if held else 0

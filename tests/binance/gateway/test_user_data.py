@@ -102,6 +102,24 @@ def test_a_fee_in_another_asset_is_named_and_rounded_up() -> None:
     assert (fill.fee, fill.fee_asset) == (2, "BNB")
 
 
+def test_a_fee_in_the_bought_coin_is_exact() -> None:
+    reading = Reading([listed_spot(1, "BTCUSDT", 2, 4)])
+    common = ("BTCUSDT", BUY, "100.01", "1.5000")
+    base = listed_spot(1, "BTCUSDT", 2, 4).rules.base
+    fill = reading.fill(*common, ("0.00010001", base), False, (1, 2), 1_700_000_000_000, "x", "", NOW)
+    assert fill is not None
+    assert (fill.fee, fill.fee_asset, fill.price, fill.size, fill.finer) == (10001, base, 1000100, 15000, 2)
+
+
+def test_a_spot_balance_is_whole_steps_and_a_rest() -> None:
+    listed = msgspec.structs.replace(listed_spot(1, "BTCUSDT", 2, 4), size_step=5)
+    reading = Reading([listed])
+    row = {"asset": listed.rules.base, "free": "0.00109999", "locked": "0.0002"}
+    account = msgspec.json.decode(json.dumps({"balances": [row]}), type=SpotAccount, strict=False)
+    (read,) = reading.balances(account, NOW, NOW)
+    assert (read.size, read.scale, read.rest) == (10, 8, 29_999)
+
+
 @pytest.mark.parametrize(
     ("client_id", "cause"),
     [
