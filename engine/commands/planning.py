@@ -7,14 +7,24 @@ safe; both before anything is written. Called by `engine live` and by the tests 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from adapters.transport.raw import RawRecorder, raw_folder
 from engine.clock import SystemIds
+from engine.commands.awaited import AwaitedGateway, AwaitedVenue, known_instruments
 from engine.commands.mirror import make_mirror
-from engine.commands.sources import Source, check_currencies, connect, session_clock, warm_up
+from engine.commands.sources import (
+    Missing,
+    Source,
+    check_currencies,
+    connect,
+    reached,
+    session_clock,
+    warm_up,
+)
 from engine.commands.stores import make_projectors, witness_of
 from engine.config import EXIT_EXPIRES_MS, Config
 from engine.config.naming import resolve_names
@@ -27,7 +37,7 @@ from engine.runtime.plan import LivePlan
 from engine.runtime.router import Marked, Router
 from engine.stores.store import Store
 from engine.strategies.needs import resolve_markets
-from engine.venue import Account, Gateway, Inputs, LastTrades, SessionContext, Signer, Venue
+from engine.venue import Account, Gateway, Inputs, LastTrades, SessionContext, Signer, Tap, Venue
 
 __all__ = ["LiveOptions", "make_plan"]
 
@@ -67,15 +77,21 @@ async def make_plan(
     ids = SystemIds()
     config, root = options.config, options.root
     signers = options.signers or ({options.venue.name: options.signer} if options.signer is not None else {})
-    sources = await connect([(options.venue, base_url), *others], config, signers)
-    listed = [one for source in sources for one in source.listing.instruments]
+    venues = await connect(
+        [(options.venue, base_url), *others],
+        config,
+        signers,
+        lambda venue, names: known_instruments(root, venue, names, options.disk),
+    )
+    sources = [one for one in venues if isinstance(one, Source)]
+    listed = [one for venue in venues for one in venue.instruments]
     config = msgspec.structs.replace(
         resolve_names(config, listed), instruments=tuple(one.key for one in listed)
     )
-    armed = [source for source in sources if source.venue.name in options.signers]
+    armed = [one for one in venues if one.venue.name in options.signers]
     if armed:
         check_currencies(armed, config)
-        config = msgspec.structs.replace(config, accounts=tuple(source.lists for source in armed))
+        config = msgspec.structs.replace(config, accounts=tuple(one.lists for one in armed))
     builder = make_builder(continues=True)
     config = resolve_markets(config, builder.needs(config), listed)
     clock, speed, venue_events = session_clock(sources, real=[*signers])
@@ -85,19 +101,44 @@ async def make_plan(
     def jitter() -> float:
         return int.from_bytes(ids.random_bytes(4), "big") / 2**32
 
+    awaited = {
+        one.lists: AwaitedVenue(one.lists, one.why, clock.now_ns, jitter)
+        for one in venues
+        if isinstance(one, Missing)
+    }
+
     def make_feeds(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades) -> list[Edge]:
         edges, recorders = [], []
         run_id = ids.random_bytes(8).hex() if options.raw else ""
-        for source in sources:
+        for source in venues:
             tap = None
             if options.raw:
-                own = "" if source.alone else source.lists
+                own = source.lists if len(venues) > 1 else ""
                 recorder = RawRecorder(raw_folder(root, own), clock, run_id, root=raw_folder(root))
                 tap = recorder.record
                 recorders.append(Edge(f"raw {own}".strip(), recorder.run, gives_up=False))
+            if isinstance(source, Missing):
+                begun = partial(reach, source, instruments, ingress, last, tap)
+                edges.append(awaited[source.lists].edge(ingress, begun))
+                continue
             edges += source.feeds(settings, clock, jitter, instruments, ingress, last, tap)
             health.update(source.health())
         return [*edges, *recorders]
+
+    async def reach(
+        missing: Missing,
+        instruments: Sequence[InstrumentListed],
+        ingress: Ingress,
+        last: LastTrades,
+        tap: Tap | None,
+    ) -> list[Edge]:
+        signer = signers.get(missing.venue.name)
+        source, events = await reached(missing, sources[0], options.config, signer, clock.now_ns())
+        await ingress.send(events)
+        sources.append(source)
+        edges = source.feeds(settings, clock, jitter, instruments, ingress, last, tap)
+        health.update(source.health())
+        return edges
 
     async def read_past(instruments: Sequence[InstrumentListed], windows: Mapping[str, int]) -> list[Event]:
         return await warm_up(sources, instruments, windows, clock.now_ns(), health)
@@ -106,16 +147,29 @@ async def make_plan(
         if not armed:
             return gateway_of(sources[0], instruments, ingress, account)
         assert account.at is not None
-        venues = {one.instrument: one.venue for one in instruments}
+        at = {one.instrument: one.venue for one in instruments}
         return Router(
             {
-                source.lists: gateway_of(
-                    source, instruments, Marked(source.lists, ingress), account.at(source.lists)
-                )
-                for source in armed
+                one.lists: gateway_at(one, instruments, Marked(one.lists, ingress), account.at)
+                for one in armed
             },
-            lambda number: venues.get(number, ""),
+            lambda number: at.get(number, ""),
         )
+
+    def gateway_at(
+        source: Source | Missing,
+        instruments: Sequence[InstrumentListed],
+        inputs: Inputs,
+        account_at: Callable[[str], Account],
+    ) -> Gateway:
+        if isinstance(source, Source):
+            return gateway_of(source, instruments, inputs, account_at(source.lists))
+
+        def make() -> Gateway:
+            (found,) = [one for one in sources if one.lists == source.lists]
+            return gateway_of(found, instruments, inputs, account_at(found.lists))
+
+        return AwaitedGateway(awaited[source.lists], inputs, clock.now_ns, make)
 
     def gateway_of(
         source: Source, instruments: Sequence[InstrumentListed], inputs: Inputs, account: Account

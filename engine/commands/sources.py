@@ -12,10 +12,18 @@ from typing import Final
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, day_start_ns, iso_text
 from engine.config import Config
-from engine.errors import ConfigError, EngineError, SafetyRefusal, UsageError, VenueProtocolError
+from engine.errors import (
+    ConfigError,
+    EngineError,
+    SafetyRefusal,
+    UsageError,
+    VenueProtocolError,
+    VenueUnreachable,
+)
 from engine.events import CandleRead, ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.instruments import check_listing
 from engine.ports import Clock, Edge
@@ -24,10 +32,12 @@ from engine.venue import LastTrades, Listing, SessionContext, Signer, Tap, Venue
 
 __all__ = [
     "SKEW_NS_MAX",
+    "Missing",
     "Source",
     "check_channels",
     "connect",
     "own_config",
+    "reached",
     "session_clock",
     "warm_up",
 ]
@@ -40,6 +50,21 @@ _APART_S_MAX: Final = 1.0
 
 _FIRST_NS: Final = day_start_ns("2015-01-01")
 _LAST_NS: Final = day_start_ns("2200-01-01")
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """A venue that could not be reached. `names` are asked of it, `instruments` are those of the journal."""
+
+    venue: Venue
+    base_url: str
+    names: tuple[str, ...]
+    instruments: list[InstrumentListed]
+    why: VenueUnreachable
+
+    @property
+    def lists(self) -> str:
+        """See `Source.lists`."""
+        return self.venue.lists_as or self.venue.name
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -55,6 +80,11 @@ class Source(msgspec.Struct, frozen=True):
     def lists(self) -> str:
         """The venue in the identity of its instruments."""
         return self.venue.lists_as or self.venue.name
+
+    @property
+    def instruments(self) -> list[InstrumentListed]:
+        """The instruments of the session that the venue lists."""
+        return self.listing.instruments
 
     def own(self, instruments: Sequence[InstrumentListed]) -> list[InstrumentListed]:
         """Return those of the session's instruments that the venue lists."""
@@ -85,23 +115,71 @@ class Source(msgspec.Struct, frozen=True):
 
 
 async def connect(
-    venues: Sequence[tuple[Venue, str]], config: Config, signers: Mapping[str, Signer] = {}
-) -> list[Source]:
+    venues: Sequence[tuple[Venue, str]],
+    config: Config,
+    signers: Mapping[str, Signer] = {},
+    known: Callable[[str, Sequence[str]], list[InstrumentListed]] = lambda _venue, _names: [],
+) -> list[Source | Missing]:
     """Connect to the venues at their addresses and read their listings. Raises EngineError.
 
-    `signers` are those of the venues that real orders go to, by name.
+    `signers` are those of the venues that real orders go to, by name. `known` returns the instruments that
+    the journal has of a venue; with them one of several may be missing, if another is there.
     """
     alone = len(venues) == 1
     asked = {venue.name: venue.own_names(config.instruments) for venue, _ in venues}
     if not alone:
         asked = _divided([venue for venue, _ in venues], config)
-    sources = []
+    sources: list[Source | Missing] = []
     for venue, url in venues:
-        client = await venue.connect(url, config, signers.get(venue.name))
-        listing = await client.listing(asked[venue.name])
-        check_listing(listing.instruments, url)
-        sources.append(Source(venue, url, client, listing, alone))
+        try:
+            found = await _connected(
+                venue, url, asked[venue.name], config, signers.get(venue.name), alone=alone
+            )
+        except VenueUnreachable as error:
+            held = [] if alone else known(venue.lists_as or venue.name, asked[venue.name])
+            if not held:
+                raise
+            sources.append(Missing(venue, url, asked[venue.name], held, error))
+        else:
+            sources.append(found)
+    missing = [one for one in sources if isinstance(one, Missing)]
+    if len(missing) == len(sources):
+        raise missing[0].why
     return sources
+
+
+async def _connected(
+    venue: Venue, url: str, names: tuple[str, ...], config: Config, signer: Signer | None, *, alone: bool
+) -> Source:
+    client = await venue.connect(url, config, signer)
+    listing = await client.listing(names)
+    check_listing(listing.instruments, url)
+    return Source(venue, url, client, listing, alone)
+
+
+async def reached(
+    missing: Missing, first: Source, config: Config, signer: Signer | None, now_ns: int
+) -> tuple[Source, list[Event]]:
+    """Connect to a venue that was missing; return it, and the event of its clock. Raises EngineError.
+
+    Its listing has to be the one that the session began with, and its clock that of the session.
+    """
+    found = await _connected(missing.venue, missing.base_url, missing.names, config, signer, alone=False)
+    before = {one.name: replace(one, recv_ns=0, instrument=0) for one in missing.instruments}
+    now = {one.name: replace(one, recv_ns=0, instrument=0) for one in found.instruments}
+    for name, one in before.items():
+        if now.get(name) != one:
+            raise EngineError(f"its listing of {name} has changed; start again to take it over")
+    _check_one_clock(first, found)
+    time = found.listing.time
+    if time.speed is not None:
+        return found, []
+    offset_ns = time.venue_ns - time.sent_ns
+    if abs(offset_ns) > SKEW_NS_MAX and signer is not None:
+        raise SafetyRefusal(
+            f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s off that of {found.venue.name}"
+        )
+    return found, [ClockChecked(now_ns, found.lists, offset_ns)]
 
 
 def own_config(config: Config, venue: Venue) -> Config:
@@ -144,11 +222,11 @@ def _divided(venues: Sequence[Venue], config: Config) -> dict[str, tuple[str, ..
     return asked
 
 
-def check_currencies(armed: Sequence[Source], config: Config) -> None:
+def check_currencies(armed: Sequence[Source | Missing], config: Config) -> None:
     """Raise SafetyRefusal unless the accounts of the venues can be summed in one currency."""
     found: dict[str, str] = {}
     for source in armed:
-        for quote in dict.fromkeys(one.rules.quote for one in source.listing.instruments):
+        for quote in dict.fromkeys(one.rules.quote for one in source.instruments):
             found.setdefault(quote, source.venue.name)
     if len(found) < 2:
         return

@@ -15,12 +15,13 @@ from engine.commands.screen import rendered
 from engine.commands.situation import PARTS, Situation, screen
 from engine.commands.sources import Source, check_currencies
 from engine.config import AccountConfig, Config
-from engine.errors import SafetyRefusal
+from engine.errors import SafetyRefusal, VenueUnreachable
 from engine.events import (
     AccountAdjusted,
     AccountMarked,
     AccountRead,
     EquityMarked,
+    FeedDown,
     FillBooked,
     GatewayDown,
     GatewayUp,
@@ -29,6 +30,7 @@ from engine.events import (
     MarketRules,
     OrderFilled,
     OrderRefused,
+    OrderRejected,
     OrderUnknown,
     PositionChanged,
     PositionDiffers,
@@ -39,6 +41,7 @@ from engine.events import (
 )
 from engine.journal import list_days
 from engine.loading.venues import find_venue
+from engine.operator.requests import Flatten
 from engine.records import read_records
 from engine.runtime.live import Live
 from engine.venue import Listing, VenueTime
@@ -118,6 +121,59 @@ async def test_a_journal_of_two_venues_goes_on_with_one_while_the_other_is_away(
     assert {listed[one.instrument] for one in alone if isinstance(one, OrderFilled)} == {HYPERLIQUID}
     equity = [one for one in alone if isinstance(one, EquityMarked)][-1]
     assert int(equity.equity) > 149_000 * 10**equity.scale, "the other account still counts"
+
+
+async def test_a_session_begins_while_one_venue_cannot_be_reached_and_takes_it_up_when_it_answers(
+    paced_clock: Any, tmp_path: Path
+) -> None:
+    """Meanwhile the other one opens and closes; `flatten all` says what is left, and ends with both there."""
+    both = config(BOTH, on_stop="keep", answer_ms=500, expires_ms=1000)
+    answers = []
+
+    async def script(live: Live) -> None:
+        await trio.sleep(2.0)
+        asked = Flatten(nonce="close", all=True, journal=live.desk.journal, wait_s=0.5)
+        answers.append(await live.desk.submit(asked))
+        await trio.sleep(4.0)
+        answers.append(await live.desk.submit(asked))
+
+    async with two_venues(speed=20.0) as two:
+        await two.live(tmp_path, both, slept(1.5))
+        assert await two.positions(BINANCE)
+        begun = len(events(tmp_path))
+        two.exchanges[BINANCE].restart(5.0)
+        await two.live(tmp_path, both, script)
+        await two.agrees(tmp_path)
+        assert [await two.positions(venue) for venue in (BINANCE, HYPERLIQUID)] == [{}, {}]
+    assert [one.state for one in answers] == ["working", "done"]
+    assert {market for _, market, _ in answers[0].left} == {"BTCUSDT"}
+    rest = events(tmp_path)[begun:]
+    listed = {one.instrument: one.venue for one in of(InstrumentListed, tmp_path)}
+    assert len(listed) == 2, "what the journal has of a venue is not listed again"
+    (down,) = [
+        one for one in rest if isinstance(one, GatewayDown) and "since the session began" in one.reason
+    ]
+    (feed,) = [one for one in rest if isinstance(one, FeedDown) and "since the session began" in one.reason]
+    assert (down.venue, feed.feed) == (BINANCE, BINANCE)
+    back = next(at for at, one in enumerate(rest) if isinstance(one, GatewayUp) and one.venue == BINANCE)
+    away = [one for one in rest[:back] if isinstance(one, FillBooked)]
+    assert {listed[one.instrument] for one in away} == {HYPERLIQUID}
+    assert {one.role for one in away} == {"open", "close"}, "exits and openings of the other venue go on"
+    unsent = [one for one in rest[:back] if isinstance(one, OrderRejected)]
+    assert unsent
+    assert all("not sent: not reached since the session began" in one.reason for one in unsent)
+    exits = [one for one in rest[back:] if isinstance(one, FillBooked)]
+    assert {listed[one.instrument] for one in exits if one.role == "close"} == {BINANCE}
+
+
+async def test_a_venue_that_the_journal_does_not_know_has_to_be_there_at_the_start(
+    paced_clock: Any, tmp_path: Path
+) -> None:
+    async with two_venues(speed=20.0) as two:
+        two.exchanges[BINANCE].restart(30.0)
+        with pytest.raises(VenueUnreachable):
+            await two.live(tmp_path, config(BOTH), slept(0.1))
+    assert not list_days(tmp_path)
 
 
 async def test_accounts_in_two_currencies_are_summed_at_the_configured_price(
