@@ -11,7 +11,6 @@ Called by the command line, which provides the feeds, the clock and the projecto
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,6 @@ from engine.clock import day_of
 from engine.errors import EngineError
 from engine.events import (
     ClockAdvanced,
-    EdgeChanged,
     Event,
     FeedDown,
     FeedUp,
@@ -48,8 +46,7 @@ from engine.runtime.beginning import (
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.desk import Desk
 from engine.runtime.effects import MeasuredEffects
-from engine.runtime.ingress import BATCH_MAX, Ingress
-from engine.runtime.inside import Inside
+from engine.runtime.ingress import BATCH_MAX
 from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.jumps import LOOK_S, JumpWatch
 from engine.runtime.lag import Lag
@@ -60,10 +57,11 @@ from engine.runtime.plan import LivePlan, LiveResult, OperatorServer, ServedSess
 from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
 from engine.runtime.refill import Refill
+from engine.runtime.reporting import Reporting
 from engine.runtime.router import edges_of
-from engine.runtime.starting import Starting, check_clock, newest_day
-from engine.runtime.supervisor import Health, supervise
-from engine.runtime.watchdog import Stuck, Watchdog
+from engine.runtime.starting import check_clock, newest_day
+from engine.runtime.supervisor import supervise
+from engine.runtime.watchdog import Watchdog
 from engine.sequencer import Sequencer
 from engine.venue import Account, LastTrades
 
@@ -77,18 +75,13 @@ FILLS_OVERLAP_NS: Final = 60_000_000_000
 """Fills this long before the last reconciliation are read again; each is counted once."""
 NONCE_MARGIN_MS: Final = 60_000
 """Upper bound on nonces used ahead of time, when one millisecond has several commands."""
-MINUTE_S: Final = 60.0
-COUNTERS_MINUTES: Final = 10
-"""How often the counters of the edges are shown, in minutes."""
 
 
-class Live(Inside):
+class Live(Reporting):
     """One live session. `notify` receives lines for people; nothing depends on them."""
 
     def __init__(self, plan: LivePlan, notify: Callable[[Notice], None]) -> None:
-        self._plan = plan
-        self._receive_notice = notify
-        self.ingress = Ingress()
+        super().__init__(plan, notify)
         self.committer: Committer
         self.desk: Desk
         self.projectors: dict[str, Projector] = {}
@@ -106,7 +99,6 @@ class Live(Inside):
         self._stopped_by = ""
         self._failures_shown = 0
         self._refusal: Exception | None = None  # of a session that could not begin
-        self._early: list[Health] = []  # of edges before the session had begun; a few
         self._watchdog = Watchdog(plan.config.limits.handler_s, self._show_stuck, self._durable_seq)
         self._lag = Lag(plan.config, plan.clock, plan.speed, self._watchdog.busiest)
         plan.health["engine"] = self._lag.__str__
@@ -140,7 +132,6 @@ class Live(Inside):
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root, plan.disk))
         identity = recovered.tail.journal_id
-        self._starting = Starting()
         self.desk = Desk(identity.hex(), self.ingress.put, self._now_ns, self._answer_of, self._starting)
         if plan.make_server is not None:
             own = identity, recovered.end_seq, self.desk, self.ingress, self._now_ns
@@ -404,34 +395,6 @@ class Live(Inside):
             for notice in self._notices.of(event, seq):
                 self._notify(notice)
 
-    def _notify(self, notice: Notice) -> None:
-        """Pass on a line, with the time if it is of now."""
-        if not notice.at_ns:
-            notice = msgspec.structs.replace(notice, at_ns=self._plan.clock.now_ns())
-        self._receive_notice(notice)
-
-    def _edge_changed(self, health: Health) -> None:
-        if self._starting.done.is_set():
-            self._record_edge(health)
-        else:
-            self._early.append(msgspec.structs.replace(health))
-
-    def _record_edge(self, health: Health) -> None:
-        self._notify(Notice(health.name, health.state, health.detail))
-        self.ingress.put(
-            [EdgeChanged(self._now_ns(), health.name, health.state, health.detail, health.restarts)]
-        )
-
-    async def _show_health(self) -> None:
-        """Each minute report how many lines were left out; sometimes the counters of the edges."""
-        for minute in itertools.count(1):
-            await trio.sleep(MINUTE_S)
-            if more := self._notices.summed():
-                self._notify(Notice("session", "counted", f"in the last minute also {more}, without a line"))
-            if minute % COUNTERS_MINUTES == 0:
-                for name, line in self._plan.health.items():
-                    self._notify(Notice(name, "running", line()))
-
     # Stop.
 
     async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
@@ -441,11 +404,6 @@ class Live(Inside):
             await at_once.wait()
             seq = self._durable_seq()
             raise EngineError(f"stopped at once by a second signal; the journal ends at seq {seq}")
-
-    def _show_stuck(self, stuck: Stuck, seconds: float) -> None:
-        """Report a handler that does not return. Called by the watchdog in its thread."""
-        detail = f"has not returned from {stuck.place} for {seconds:.0f} s; the session waits for it"
-        self._notify(Notice(f"strategy {stuck.strategy}", "stuck", detail))
 
     def _durable_seq(self) -> int:
         return self.committer.durable_seq
@@ -468,15 +426,6 @@ class Live(Inside):
     def _is_settled(self) -> bool:
         manager = self._manager()
         return not unsettled(manager) and not exits_owed(manager, self.sequencer.instruments)
-
-    def _report_positions(self) -> None:
-        """Report the positions of a session that failed, and what protects them."""
-        try:
-            books = open_books(self._manager(), self.sequencer.instruments)
-        except (AttributeError, KeyError):
-            return  # it failed before there was a session
-        for book in books:
-            self._notify(Notice("position", "open", str(book)))
 
     async def _project_rest(self, name: str, projector: Projector) -> None:
         """Write the last rows. A failure does not matter to the session: they can be written later."""
