@@ -183,7 +183,7 @@ class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits. Money is in quote currency, sizes are in base units. 0 or absent: no limit."""
+    """Limits. Money is in the account's currency, sizes are in base units. 0 or absent: no limit."""
 
     max_order_notional: Annotated[str, Meta(description="Largest value of one order.")] = "25000"
     max_position_notional: Annotated[

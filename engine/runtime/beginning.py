@@ -8,21 +8,32 @@ session.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from engine.actors import Books, OrderManager
 from engine.beginnings import NOT_CONFIGURED
 from engine.config import Config, nearest
 from engine.errors import SafetyRefusal, UsageError
-from engine.events import StrategyBegan
+from engine.events import InstrumentListed, StrategyBegan
 from engine.instruments import Instruments
 from engine.runtime.notices import Notice
 from engine.sequencer import Sequencer
 from engine.values import format_scaled
 
-__all__ = ["Moves", "beginning_lines", "check_names", "halt_lines", "operator_lines", "refuse_beginnings"]
+__all__ = [
+    "Moves",
+    "beginning_lines",
+    "check_names",
+    "halt_lines",
+    "operator_lines",
+    "refuse_beginnings",
+    "unpriced_lines",
+]
 
 Moves = tuple[tuple[str, str], ...]
 """(old, new) names of strategies."""
+
+_LABELS_MAX: Final = 4
 
 
 def check_names(sequencer: Sequencer, config: Config, fresh: Sequence[str], moves: Moves) -> None:
@@ -109,6 +120,29 @@ def operator_lines(manager: OrderManager) -> list[Notice]:
         values = ", ".join(f"{key} = {value}" for key, value in setting.values.items())
         lines.append(Notice(f"strategy {name}", "set", f"by an operator: {values}"))
     return lines
+
+
+def unpriced_lines(manager: OrderManager, listed: Sequence[InstrumentListed]) -> list[Notice]:
+    """Return a line for each currency of a session's markets that no limit can be compared with."""
+    currencies = manager.gates.limits.currencies
+    markets: dict[str, list[str]] = {}
+    for one in listed:
+        if one.rules.quote not in ("", currencies.own) and not currencies.is_other(one):
+            markets.setdefault(one.rules.quote, []).append(manager.instruments.label(one.instrument))
+    return [
+        Notice(
+            "account",
+            "unvalued",
+            f"[account] prices has no price of {quote} in {currencies.own}: no limit on losses counts what is"
+            f" gained and lost in {_some(labels)}, and [risk] values are in {quote} there",
+        )
+        for quote, labels in markets.items()
+    ]
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _LABELS_MAX} more" if len(labels) > _LABELS_MAX else ""
+    return ", ".join(labels[:_LABELS_MAX]) + more
 
 
 def _subject(began: StrategyBegan) -> str:

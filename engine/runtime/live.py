@@ -42,6 +42,7 @@ from engine.runtime.beginning import (
     halt_lines,
     operator_lines,
     refuse_beginnings,
+    unpriced_lines,
 )
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.desk import Desk
@@ -239,7 +240,7 @@ class Live(Reporting):
         else:
             for line in halt_lines(self._manager()):
                 self._notify(line)
-        for line in operator_lines(self._manager()):
+        for line in (*operator_lines(self._manager()), *unpriced_lines(self._manager(), instruments)):
             self._notify(line)
         self.desk.begin()
         return session, repairs, instruments

@@ -81,6 +81,7 @@ WARNINGS: Final = frozenset(
         "restarting",
         "short",
         "unknown",
+        "unvalued",
     }
 )
 """The states that are warnings."""

@@ -2,7 +2,8 @@
 
 What counts in a market is its worse side: the long side is the sum of the long books and of the live buys
 that open, the short side likewise, so that closing one side never breaks the limit of the other. A value is
-taken at the worse of the order's own price and the market's. Called by `gates`; no state of its own.
+taken at the worse of the order's own price and the market's, in the account's currency (see `currencies`).
+Called by `gates`; no state of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from engine.actors.orders.currencies import Currencies
 from engine.actors.orders.state import Live
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE
@@ -51,6 +53,7 @@ class Limits:
     def __init__(self, manager: OrderManager) -> None:
         self.m = manager
         risk = manager.config.risk
+        self.currencies = Currencies(manager)
         self._order_notional = parse_scaled(risk.max_order_notional, MONEY_TEXT_SCALE)
         self._position_notional = parse_scaled(risk.max_position_notional, MONEY_TEXT_SCALE)
 
@@ -109,7 +112,7 @@ class Limits:
 
     def order_value(self, listed: InstrumentListed, value: int) -> tuple[str, str] | None:
         """Return why the value of one order is too large, or None."""
-        return _exceeds("max_order_notional", value, self._order_notional, listed)
+        return self._exceeds("max_order_notional", value, self._order_notional, listed)
 
     def position(self, instrument: int, sides: Sides) -> tuple[str, str] | None:
         """Return why a position would be too large, or None."""
@@ -122,7 +125,7 @@ class Limits:
 
     def position_value(self, listed: InstrumentListed, sides: Sides) -> tuple[str, str] | None:
         """Return why the value of a position would be too large, or None."""
-        return _exceeds("max_position_notional", sides.value, self._position_notional, listed)
+        return self._exceeds("max_position_notional", sides.value, self._position_notional, listed)
 
     def netting(self, owner: str, instrument: int, side: int) -> tuple[str, str] | None:
         """Return why an opening must not net a market, or None if it may."""
@@ -179,6 +182,19 @@ class Limits:
             return None
         return "cooldown", f"a stop closed a position; openings again in {-(-left_ns // SECOND_NS)} s"
 
+    def _exceeds(self, limit: str, value: int, most: int, listed: InstrumentListed) -> tuple[str, str] | None:
+        """Return the refusal of a value, at the instrument's scale, above `most` at MONEY_TEXT_SCALE."""
+        if not most:
+            return None
+        worth = self.currencies.worth(listed, value)
+        if worth is None:
+            return "no_price", f"no price of {listed.rules.quote} is known yet, so {limit} cannot be judged"
+        if worth * 10**MONEY_TEXT_SCALE <= most * 10**listed.money_scale:
+            return None
+        unit = f" {self.currencies.own}" if self.currencies.is_other(listed) else ""
+        allowed = format_scaled(most, MONEY_TEXT_SCALE)
+        return limit, f"{format_scaled(worth, listed.money_scale)}{unit} is more than {allowed}"
+
 
 def add_time(times_ns: list[int], at_ns: int) -> None:
     """Add a time to those of the last minute, and forget older ones."""
@@ -191,14 +207,6 @@ def _in_last_minute(times_ns: list[int], at_ns: int) -> int:
     while times_ns and times_ns[0] <= at_ns - _MINUTE_NS:
         del times_ns[0]
     return len(times_ns)
-
-
-def _exceeds(limit: str, value: int, most: int, listed: InstrumentListed) -> tuple[str, str] | None:
-    """Return the refusal of a value at the instrument's scale above `most` at MONEY_TEXT_SCALE, if not 0."""
-    if not most or value * 10**MONEY_TEXT_SCALE <= most * 10**listed.money_scale:
-        return None
-    allowed = format_scaled(most, MONEY_TEXT_SCALE)
-    return limit, f"{format_scaled(value, listed.money_scale)} is more than {allowed}"
 
 
 def _more(size: int, scale: int, limit: str) -> bool:

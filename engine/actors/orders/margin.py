@@ -23,8 +23,7 @@ import msgspec
 from engine.actors.base import Emit, State
 from engine.actors.orders.limits import Sides
 from engine.actors.orders.state import Live
-from engine.config import FEE_SCALE, MONEY_TEXT_SCALE, PRICE_TEXT_SCALE
-from engine.errors import NumberError
+from engine.config import FEE_SCALE, MONEY_TEXT_SCALE
 from engine.events import (
     AccountMarked,
     EquityMarked,
@@ -33,7 +32,7 @@ from engine.events import (
     OrderTerms,
     PositionChanged,
 )
-from engine.instruments import entry_of, is_among, is_of
+from engine.instruments import entry_of, is_of
 from engine.values import BUY, InstrumentId, Size, format_scaled, parse_scaled, power_of_ten, rescale, wide
 
 if TYPE_CHECKING:
@@ -271,22 +270,12 @@ class Margin:
         return self._at(held * mark, listed, scale) - self._cost(number, owner, scale)
 
     def _in_currency(self, number: int, amount: int) -> int:
-        """Return an amount of a market's quote in the currency of several accounts, rounded down.
+        """Return an amount of a market's quote in the currency of equity, rounded down.
 
-        One without a known price is left as it is. One account is in one currency.
+        One without a known price is left as it is.
         """
-        quote = self.m.instruments[number].rules.quote
-        account = self.m.config.account
-        if not self.m.money.accounts or quote in ("", account.currency):
-            return amount
-        text = account.prices.get(quote, "")
-        try:
-            price, decimals = parse_scaled(text, PRICE_TEXT_SCALE), PRICE_TEXT_SCALE
-        except NumberError:
-            named = [one for one in self.m.instruments.values() if text and is_among(one, (text,))]
-            price = self.m.price(named[0].instrument).any if named else 0
-            decimals = named[0].price_scale if named else 0
-        return amount * price // power_of_ten(decimals) if price else amount
+        worth = self.m.gates.limits.currencies.worth(self.m.instruments[number], -amount)
+        return amount if worth is None else -worth
 
     def _fee(self, value: int, listed: InstrumentListed, scale: int) -> int:
         """Return the taker's fee of an order of this value, rounded up; a rebate counts as nothing."""
