@@ -47,6 +47,9 @@ def load_strategy(use: str) -> type[Strategy]:
             else "engine.strategies.crossover:Crossover"
         )
         raise UsageError(f"{use!r} is not module:Class; write it as {example}")
+    if module_name.endswith(".py"):
+        dotted = ".".join(Path(module_name).with_suffix("").parts)
+        raise UsageError(f"{use!r} is not module:Class; write it as {dotted}:{class_name}")
     _check_name(module_name)
     folder = project_folder()
     if str(folder) not in sys.path and not ("" in sys.path and folder == Path.cwd()):

@@ -145,6 +145,7 @@ def test_another_strategy_is_reported_as_a_change_not_as_nondeterminism(tmp_path
         (["live", "--strategy", "engine.strategies.crossover:Crosover"], 2, "did you mean Crossover"),
         (["live", "--strategy", "nowhere:Nothing"], 2, "no module 'nowhere'"),
         (["live", "--strategy", "Crossover"], 2, "module:Class"),
+        (["live", "--strategy", "own/trend.py:Trend"], 2, "write it as own.trend:Trend"),
         (["live", "--instruments", "BTX"], 2, "did you mean BTC"),
         (["live", "--for", "soon"], 2, "30s"),
         (
