@@ -266,6 +266,11 @@ class Bookings:
         quote = self._instruments[number].rules.quote
         return bool(quote) and quote != self._currency()
 
+    def foreign(self) -> list[tuple[int, str]]:
+        """Return the markets with a book whose money is in another currency, and which."""
+        numbers = sorted({number for number, _ in (*self._books, *self._open) if self.is_foreign(number)})
+        return [(number, self._instruments[number].rules.quote) for number in numbers]
+
     def settle_excursions(self, listed: InstrumentListed) -> None:
         """Value the prices seen so far, before the scale of prices changes from that of `listed`."""
         for key, position in self._open.items():

@@ -134,6 +134,11 @@ class Collector:
         self._handlers = handlers
         self._singles = frozenset(handlers) - PRICED - {ContextRead}
 
+    @property
+    def unvalued(self) -> tuple[tuple[str, str], ...]:
+        """The (asset, amount) that no number includes, since no price is known; of the newest equity."""
+        return () if self._marked is None else self._marked.unvalued
+
     def currency(self) -> str:
         """Return the currency of the account: as configured, else that of the first market; "" if unknown."""
         return self.sessions.currency or next(

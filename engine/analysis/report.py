@@ -224,10 +224,14 @@ def _notes(collected: Collector, full: set[str]) -> list[str]:
     if booked.plots_full:
         notes.append(f"round trips have the first {PLOTS_MAX} plots of a strategy")
     notes += [
-        f"the money of {collected.instruments.label(number)} is in {one.rules.quote}: in the tables its "
+        f"the money of {collected.instruments.label(number)} is in {quote}: in the tables its "
         f"value in {collected.currency()} is in the row {OTHER}"
-        for number, one in collected.instruments.items()
-        if booked.is_foreign(number)
+        for number, quote in booked.foreign()
+        if quote not in dict(collected.unvalued)
+    ]
+    notes += [
+        f"{amount} {asset} of profit and loss has no price under [account] prices: no number here includes it"
+        for asset, amount in collected.unvalued
     ]
     return notes
 

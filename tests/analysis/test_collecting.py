@@ -24,6 +24,7 @@ from engine.events import (
     FeedGap,
     FillBooked,
     InstrumentListed,
+    MarketRules,
     PathReached,
     PositionChanged,
     Quote,
@@ -431,3 +432,17 @@ def test_gaps_and_incomplete_bars_of_the_period_are_counted() -> None:
     found = report(numbered([ABC, *gaps, bar(0, 1, incomplete=True), bar(1, 1), *corrected]))
     assert [(one.instrument, one.to_ns) for one in found.gaps] == [("ABC", T + 5)]
     assert (found.gaps_count, found.incomplete_bars) == (1, 1)
+
+
+def test_a_currency_without_a_price_is_in_no_number_and_is_named() -> None:
+    abroad = replace(ABC, instrument=2, name="XYZ", rules=MarketRules(base="XYZ", quote="USDT"))
+    dollars = replace(ABC, rules=MarketRules(base="ABC", quote="USD"))
+    unknown = replace(equity(T + 1, 0), unvalued=(("USDT", "-2.65"),))
+    events: list[Event] = [dollars, abroad, replace(fill(T, 1, 10_000, 10, "open"), instrument=2), unknown]
+    (note,) = report(numbered(events)).table_notes
+    assert note == (
+        "-2.65 USDT of profit and loss has no price under [account] prices: no number here includes it"
+    )
+    (note,) = report(numbered([*events, equity(T + 2, -3)])).table_notes
+    assert note == "the money of XYZ is in USDT: in the tables its value in USD is in the row (other)"
+    assert report(numbered([dollars, abroad, equity(T + 1, 0)])).table_notes == []
