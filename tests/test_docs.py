@@ -75,11 +75,14 @@ def test_the_command_lists_the_venues_that_the_readme_lists() -> None:
     named = {row["venue"]: row for row in rows}
     assert named["sandbox"]["lists_as"] == "hyperliquid"
     assert named["kraken"]["orders"] is False
+    assert named["kraken"]["history"] == ["candles"]
+    assert named["lighter"]["history"] == ["candles", "funding"]
+    assert named["binance-usdm"]["history"] == ["candles", "funding", "open interest"]
     for row, line in zip(rows, engine("venues").out.splitlines()[1:], strict=True):
         assert line.split()[0] == row["venue"]
-        assert line.split()[-4:] == [
-            "yes" if row[key] else "no" for key in ("orders", "history", "raw", "sandbox")
-        ]
+        orders, raw, sandbox = ("yes" if row[key] else "no" for key in ("orders", "raw", "sandbox"))
+        cells = [orders, ", ".join(row["history"]), raw, sandbox]
+        assert re.split(r" {2,}", line.strip())[-4:] == cells
 
 
 def test_the_codes_of_the_api_are_up_to_date() -> None:

@@ -104,7 +104,13 @@ class Source(msgspec.Struct, frozen=True):
         own = self.own(instruments)
         known = {one.instrument: last[one.instrument] for one in own if one.instrument in last}
         given = config if self.alone else own_config(config, self.venue)
-        return list(self.client.feeds(SessionContext(given, clock, jitter, own, ingress, known, tap)))
+        edges = list(self.client.feeds(SessionContext(given, clock, jitter, own, ingress, known, tap)))
+        if self.alone:
+            return edges
+        names = (self.venue.name, self.lists)
+        return [
+            one if one.name in names else replace(one, name=f"{self.venue.name} {one.name}") for one in edges
+        ]
 
     def health(self) -> dict[str, Callable[[], str]]:
         """Return the lines of the venue, which bear its name if there are several."""

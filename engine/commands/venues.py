@@ -18,8 +18,9 @@ HEADS = ("venue", "markets", "channels", "orders", "history", "raw", "sandbox")
 class VenueRow(msgspec.Struct, frozen=True):
     """What a venue can do. `channels` are market data besides trades and the best bid and ask.
 
-    `orders`: real ones can be sent. `history`: past candles can be read. `raw`: recorded messages can be
-    decoded again. `sandbox`: the local exchange has its protocol. `lists_as` is the venue in `venue:NAME`.
+    `orders`: real ones can be sent. `history`: what `engine backfill` reads of the past. `raw`: recorded
+    messages can be decoded again. `sandbox`: the local exchange has its protocol. `lists_as` is the venue in
+    `venue:NAME`.
     """
 
     venue: str
@@ -27,14 +28,16 @@ class VenueRow(msgspec.Struct, frozen=True):
     markets: list[str]
     channels: list[str]
     orders: bool
-    history: bool
+    history: list[str]
     raw: bool
     sandbox: bool
 
     def cells(self) -> tuple[str, ...]:
         """Return the row of the table."""
-        shown = ("yes" if able else "no" for able in (self.orders, self.history, self.raw, self.sandbox))
-        return (self.venue, ", ".join(self.markets), ", ".join(self.channels) or "none", *shown)
+        orders, raw, sandbox = ("yes" if able else "no" for able in (self.orders, self.raw, self.sandbox))
+        names = (", ".join(names) or "none" for names in (self.markets, self.channels, self.history))
+        markets, channels, history = names
+        return (self.venue, markets, channels, orders, history, raw, sandbox)
 
 
 def row_of(venue: Venue) -> VenueRow:
@@ -45,10 +48,21 @@ def row_of(venue: Venue) -> VenueRow:
         sorted(venue.rules.markets),
         list(venue.channels),
         venue.has_orders,
-        venue.has_history,
+        _history_of(venue),
         venue.has_raw,
         bool(venue.sandbox),
     )
+
+
+def _history_of(venue: Venue) -> list[str]:
+    """Return the series of the past that the venue gives."""
+    rules = venue.rules
+    series = {
+        "candles": True,
+        "funding": any(one.funding_s for one in rules.markets.values()),
+        "open interest": bool(rules.interest_s),
+    }
+    return [name for name, given in series.items() if given and venue.has_history]
 
 
 @click.command("venues")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from engine.config import BarsConfig, Config, DataConfig, StrategyConfig
 from engine.errors import UsageError
 from engine.events import BarClosed, CandleRead, FeedDown, FeedUp, InstrumentListed, OrderFilled, Quote, Trade
 from engine.loading.venues import find_venue
+from engine.runtime.ingress import Ingress
 from engine.runtime.live import Live
-from engine.venue import Listing, VenueTime
+from engine.venue import Listing, Venue, VenueTime
 from replay.runs import verify
 from tests.docs_pages import ROOT, blocks
 from tests.exchange.kit import protocol_of
@@ -262,6 +263,39 @@ def test_the_clocks_of_venues_are_one_clock_or_the_session_does_not_begin(
     with pytest.raises(UsageError, match=words) as caught:
         session_clock(sources)
     assert "engine sandbox --venue hyperliquid --venue toy" in str(caught.value)
+
+
+def test_edges_of_a_venue_bear_its_name_if_there_are_several() -> None:
+    async def names(venues: Sequence[tuple[Venue, str]], chosen: tuple[str, ...]) -> list[list[str]]:
+        config = Config(instruments=chosen, data=DataConfig(backfill_minutes=5))
+        sources = await connect(venues, config)
+        clock = session_clock(sources)[0]
+        found = []
+        for one in sources:
+            listed = one.listing.instruments
+            edges = one.feeds(config, clock, lambda: 0.5, listed, Ingress(), {}, None)
+            found.append([edge.name for edge in edges])
+        return found
+
+    async def both() -> None:
+        made = {name: protocol_of(name) for name in ("kraken", "coinbase")}
+        options = {name: SandboxOptions(port=0, instruments=("BTC",), history_s=1) for name in made}
+        exchanges = {name: LocalExchange(options[name], one) for name, one in made.items()}
+        start = shared_start(exchanges, options["kraken"])
+        async with trio.open_nursery() as nursery:
+            at = {
+                name: (await nursery.start(partial(one.serve, start=start))).base_url
+                for name, one in exchanges.items()
+            }
+            two = [(find_venue(name), at[name]) for name in at]
+            assert await names(two, ("kraken:BTC/USD", "coinbase:BTC-USD")) == [
+                ["kraken", "kraken history"],
+                ["coinbase", "coinbase history"],
+            ]
+            assert await names(two[:1], ("BTC/USD",)) == [["kraken", "history"]]
+            nursery.cancel_scope.cancel()
+
+    trio.run(both)
 
 
 def test_addresses_are_given_by_venue() -> None:
