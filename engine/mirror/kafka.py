@@ -26,6 +26,9 @@ __all__ = ["KafkaBroker"]
 ANSWER_S: Final = 15.0
 """How long a request or a transaction is waited for."""
 
+FETCH_MS: Final = 20
+"""How long the broker may keep a request for messages that are not there yet."""
+
 ASK_S: Final = 3.0
 """How long one question about topics may take, of which there are several in that time."""
 
@@ -61,6 +64,7 @@ class KafkaBroker:
         self._kafka: Any = confluent_kafka
         self._producers: dict[str, Any] = {}
         self._consumer: Any = None
+        self._position: tuple[str, int] | None = None  # topic and offset that the consumer reads next
 
     @property
     def place(self) -> str:
@@ -86,6 +90,7 @@ class KafkaBroker:
     def close(self) -> None:
         """See `Broker`. An open transaction is aborted by the next writer."""
         self._producers.clear()
+        self._position = None
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
@@ -196,6 +201,7 @@ class KafkaBroker:
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
                     "auto.offset.reset": "earliest",
+                    "fetch.wait.max.ms": FETCH_MS,
                 }
             )
         return self._consumer
@@ -238,30 +244,48 @@ class KafkaBroker:
         while True:
             begin = max(low, high - back)
             if found := self._read(topic, begin, high - begin):
+                self._pause()
                 return low + 1, found[-1].number
             if begin == low:
                 return low + 1, low
             back *= 16
 
+    def _pause(self) -> None:
+        """Fetch no more: a writer would get back all that it sends."""
+        self._position = None
+        self._reader().unassign()
+
     def _read(self, topic: str, offset: int, count: int) -> list[Stored]:
-        """Return up to `count` messages from an offset on; fewer at the end of the topic."""
+        """Return up to `count` messages from an offset on; fewer at the end of the topic.
+
+        A read that continues the one before it takes what has come meanwhile. Any other one has to be
+        assigned, after which the first message takes up to FETCH_MS more.
+        """
         consumer = self._reader()
-        consumer.assign([self._kafka.TopicPartition(topic, 0, offset)])
+        continues = self._position == (topic, offset)
+        if not continues:
+            consumer.assign([self._kafka.TopicPartition(topic, 0, offset)])
+        self._position = None
         found: list[Stored] = []
         until = time.monotonic() + ANSWER_S
         while len(found) < count:
-            for message in consumer.consume(count - len(found), timeout=1.0):
+            first = consumer.poll(1.0)  # `consume` alone waits until it has all or its time is over
+            rest = consumer.consume(count - len(found) - 1, timeout=0) if first and not first.error() else []
+            for message in (first, *rest) if first else ():
                 error = message.error()
                 if error is None:
                     headers = {key: value.decode() for key, value in message.headers() or ()}
                     found.append(Stored(message.offset() + 1, headers, message.value()))
                     until = time.monotonic() + ANSWER_S
                 elif error.code() == self._kafka.KafkaError._PARTITION_EOF:
-                    return found
+                    consumer.unassign()
+                    # This end may be that of an earlier moment.
+                    return self._read(topic, offset, count) if continues and not found else found
                 else:
                     raise self._kafka.KafkaException(error)
             if time.monotonic() > until:
                 raise MirrorUnavailable(f"{self.place}: the broker is unavailable (it does not answer)")
+        self._position = (topic, found[-1].number) if found else None
         return found
 
     def _append(self, topic: str, messages: Sequence[Message]) -> None:
