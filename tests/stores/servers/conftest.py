@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,29 @@ def own_server() -> Iterator[Callable[[str], Server]]:
     yield own
     for server in started:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def one_at_a_time() -> Iterator[None]:
+    """Connect again while the server still holds the connection before: TimescaleDB of the tests takes one at a time."""
+    from engine.stores.errors import StoreUnavailable
+    from engine.stores.postgres import store
+
+    connect = store.connect
+
+    def patient(*args: Any) -> Any:
+        until = time.monotonic() + 10
+        while True:
+            try:
+                return connect(*args)
+            except StoreUnavailable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "connect", patient)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,8 +34,15 @@ def filled(section: dict[str, object], days: list[Path]) -> Data:
     return research.data(section)
 
 
-def test_postgresql_gives_the_rows_of_the_journal(postgres: Server, days: list[Path], journal: Data) -> None:
-    data = filled({"kind": "postgres", "url": postgres.url(), "schema": "reading"}, days)
+@pytest.mark.usefixtures("one_at_a_time")
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.server(kind)) for kind in ("postgres", "timescale")]
+)
+def test_postgresql_and_timescaledb_give_the_rows_of_the_journal(
+    request: pytest.FixtureRequest, days: list[Path], journal: Data, kind: str
+) -> None:
+    url = request.getfixturevalue(kind).url()
+    data = filled({"kind": "postgres", "url": url, "schema": "reading"}, days)
     assert everything(data) == everything(journal)
     assert parts(data) == parts(journal)
     assert data.seq == journal.seq

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -22,27 +21,7 @@ from tests.stores.servers.running import Server
 from tests.stores.servers.test_postgres import OnPostgres
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_at_a_time() -> Iterator[None]:
-    """Connect again while the server still holds the connection before: it takes one at a time."""
-    from engine.stores.errors import StoreUnavailable
-    from engine.stores.postgres import store
-
-    connect = store.connect
-
-    def patient(*args: Any) -> Any:
-        until = time.monotonic() + 10
-        while True:
-            try:
-                return connect(*args)
-            except StoreUnavailable:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "connect", patient)
-        yield
+pytestmark = pytest.mark.usefixtures("one_at_a_time")
 
 
 class TestTimescale(OnPostgres):
