@@ -19,7 +19,7 @@ from engine.stores.rows.shapes import INSTRUMENT, PRINT, RECORD, TRADED, TableSh
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "TableShape"]
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """Kept in the database as `user_version`; a database of another version is rebuilt."""
 
 
