@@ -40,7 +40,7 @@ test-search: $(STAMP) ## test sweeps on a Dask cluster and with Optuna, which ar
 
 test-stores: $(STAMP) ## test stores on real servers, which are installed if they are missing (ARGS="-k postgres")
 	@$(PY) -m tests.stores.servers.install
-	@RETAPE_STORE_TESTS=1 $(PY) -m pytest -p no:xdist tests/stores/servers $(ARGS)
+	@RETAPE_STORE_TESTS=1 $(PY) -m pytest --numprocesses auto --dist loadgroup --durations 10 tests/stores/servers $(ARGS)
 
 test-deep: $(STAMP) ## run the same tests with 25 times as many examples and the longest sessions
 	@HYPOTHESIS_PROFILE=deep $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)

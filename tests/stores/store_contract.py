@@ -6,6 +6,7 @@ A subclass makes a store at a place, a folder of the test, and reads everything 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import traceback
 import warnings
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
+from engine.commands.stores import make_projector
 from engine.errors import JournalDamaged, JournalVersionError
 from engine.events import (
     BarClosed,
@@ -40,7 +43,7 @@ from engine.events.codec import Record
 from engine.journal import Frame
 from engine.stores.catchup import catch_up, rebuild
 from engine.stores.checking import Checkable
-from engine.stores.errors import RowFailed, StoreForeign, StoreOutOfStep, StoreUnavailable
+from engine.stores.errors import RowFailed, StoreForeign, StoreOutdated, StoreOutOfStep, StoreUnavailable
 from engine.stores.rows.tables import TABLES
 from engine.stores.store import Cursor, Store
 from engine.stores.writer import StoreWriter
@@ -60,6 +63,7 @@ from .record_streams import (
     reader_of,
     record_streams,
 )
+from .test_rebuild import written_days
 
 Content = list[tuple[str, dict[str, Any]]]
 """(table, row) of everything that is stored, in an order that depends on the rows alone."""
@@ -127,6 +131,10 @@ class StoreContract(ABC):
     @abstractmethod
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
         """Do work in an engine that is killed before a step of the store; return whether it was."""
+
+    def age(self, place: Path) -> None:
+        """Make what is stored that of an earlier version, which had no column `fees` of position_changes."""
+        raise NotImplementedError
 
     def written(self, place: Path, records: list[Record], size: int = 50) -> Content:
         """Write records live, frame by frame, and return what is stored then."""
@@ -235,6 +243,31 @@ class StoreContract(ABC):
             self.caught_up(tmp_path / "store", frames_of(longer, 3))
         rebuild(self.make(tmp_path / "store"), [Path("day")], read=reader_of({"day": frames}))
         assert self.content(tmp_path / "store") == expected
+
+    def test_a_session_makes_the_rows_of_an_earlier_version_again_if_all_days_are_there(
+        self, tmp_path: Path
+    ) -> None:
+        records = a_day()
+        root, store = tmp_path / "journal", tmp_path / "store"
+        written_days(root, records)
+        expected = self.written(store, records, 2)
+        self.age(store)
+        with pytest.raises(StoreOutdated, match="rebuild"):
+            StoreWriter(self.make(store), JOURNAL_ID).read_cursor()
+        projector = make_projector(root, self.make(store), JOURNAL_ID, 22)
+        trio.run(projector.flush)
+        projector.close()
+        assert self.content(store) == expected
+        witness = self.make(store).witness()
+        assert witness is not None
+        assert witness.seq == 22
+
+        self.age(store)
+        shutil.rmtree(root / "2024-12-05")
+        projector = make_projector(root, self.make(store), JOURNAL_ID, 22)
+        with pytest.raises(StoreOutdated):
+            trio.run(projector.flush)
+        projector.close()
 
     def test_missing_records_are_refused(self, tmp_path: Path) -> None:
         records = a_day()

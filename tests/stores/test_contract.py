@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from engine.stores.csv_bars import CsvStore
-from engine.stores.rows.tables import TABLES
+from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
 from engine.stores.sqlite.reading import dump_rows
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.store import Store
@@ -31,9 +33,16 @@ class TestSqlite(StoreContract):
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
         return killed_process(step, work, "engine.stores.sqlite.store")
 
+    def age(self, place: Path) -> None:
+        with closing(sqlite3.connect(place / "rows.db")) as conn:
+            conn.execute("alter table position_changes drop column fees")
+            conn.execute(f"pragma user_version = {SCHEMA_VERSION - 1}")
+
 
 class TestCsv(StoreContract):
     appends = ("bars",)
+    # Its columns have never changed, so it has no version.
+    test_a_session_makes_the_rows_of_an_earlier_version_again_if_all_days_are_there = None
 
     def make(self, place: Path) -> Store:
         return CsvStore(place)
@@ -53,6 +62,7 @@ class TestCsv(StoreContract):
 
 class TestKeyValue(StoreContract):
     appends = tuple(table for table in NEVER_CHANGED if table != "trades")
+    test_a_session_makes_the_rows_of_an_earlier_version_again_if_all_days_are_there = None  # has no columns
 
     def setup_method(self) -> None:
         self.servers: dict[Path, Server] = {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from engine.stores.errors import RowFailed, StoreForeign, StoreOutOfStep, StoreU
 from engine.stores.kinds import make_store
 from engine.stores.parquet import store as module
 from engine.stores.parquet.store import ParquetStore
-from engine.stores.rows.tables import TABLES
+from engine.stores.rows.tables import SCHEMA_VERSION, TABLES
 from engine.stores.store import Store
 from engine.stores.writer import StoreWriter
 from tests.profiles import pick
@@ -53,6 +56,15 @@ class TestParquet(StoreContract):
 
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
         return killed_process(1 + (step - 1) * pick(37, deep=1), work, *MODULES)
+
+    def age(self, place: Path) -> None:
+        [part] = (place / "position_changes").rglob("*.parquet")
+        pq.write_table(pq.read_table(part, partitioning=None).drop_columns(["fees"]), part)
+        with closing(sqlite3.connect(place / ".state.db")) as conn:
+            [[made_with]] = conn.execute("select made_with from meta")
+            older = [SCHEMA_VERSION - 1, *json.loads(made_with)[1:]]
+            conn.execute("update meta set made_with = ?", [json.dumps(older)])
+            conn.commit()
 
 
 class TestParquetThatWaits(TestParquet):

@@ -7,12 +7,15 @@ asks for it; a class of tests that ends or cuts it takes one of its own (`own_se
 from __future__ import annotations
 
 import os
+import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.stores.servers.kafka import Kafka
 from tests.stores.servers.nats import Nats
@@ -50,7 +53,8 @@ class Ran:
 
 
 TABLE: dict[str, Ran] = {name: Ran() for name in SERVERS}
-USES: dict[str, list[str]] = {}
+LONGEST = ("kafka", "questdb", "timescale", "postgres", "nats", "redis")
+"""The kinds whose tests take longest, which are begun first."""
 RUNNING: list[Server] = []
 """Every server that was started."""
 
@@ -106,9 +110,21 @@ def own_server() -> Iterator[Callable[[str], Server]]:
         server.remove()
 
 
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Return the random numbers of one test. Its seed is shown if the test fails; RETAPE_SEED repeats it.
+
+    Continuous integration has the same seed each time, so that a change is judged by what it changes.
+    """
+    drawn = 20241205 if settings.default.derandomize else secrets.randbits(32)
+    seed = int(os.environ.get("RETAPE_SEED", drawn))
+    print(f"RETAPE_SEED={seed}")
+    return random.Random(f"{seed} {request.node.name}")
+
+
 @pytest.fixture(scope="module")
 def one_at_a_time() -> Iterator[None]:
-    """Connect again while the server still holds the connection before: TimescaleDB of the tests takes one at a time."""
+    """Connect again while the server still holds the connection before: TimescaleDB here takes one."""
     from engine.stores.errors import StoreUnavailable
     from engine.stores.postgres import store
 
@@ -129,22 +145,44 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
+def servers_of(item: pytest.Item) -> list[str]:
+    """Return the kinds of servers that a test uses."""
+    names = [*getattr(item, "fixturenames", ()), *(mark.args[0] for mark in item.iter_markers("server"))]
+    return [name for name in LONGEST if name in names]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of one shared server run in one process. Those with servers of their own come first."""
+    if not os.environ.get(RUN):
+        return
+    order: dict[str, tuple[bool, int]] = {}
     for item in items:
-        names = [*getattr(item, "fixturenames", ()), *(mark.args[0] for mark in item.iter_markers("server"))]
-        USES[item.nodeid] = [name for name in SERVERS if name in names]
+        names, owns = servers_of(item), "own_server" in getattr(item, "fixturenames", ())
+        order[item.nodeid] = not owns, LONGEST.index(names[0]) if names else len(LONGEST)
+        if names and not owns and item.config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(names[0]))
+    items.sort(key=lambda item: order[item.nodeid])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count a test in the rows of its servers; it may have run in another process."""
     if report.when == "call" or report.outcome != "passed":
-        for name in USES.get(report.nodeid, ()):
-            TABLE[name].outcomes[report.outcome] += 1
+        for key, (name, version, seconds, missing) in report.user_properties:
+            if key == RUN:
+                ran = TABLE[name]
+                ran.outcomes[report.outcome] += 1
+                ran.missing = missing
+                if seconds:
+                    ran.version, ran.seconds = version, seconds
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Say with a failed test which servers have ended by themselves."""
+    """Pass on how the servers of a test started; say with a failed one which have ended by themselves."""
     report = yield
+    for name in servers_of(item):
+        ran = TABLE[name]
+        report.user_properties.append((RUN, (name, ran.version, ran.seconds, ran.missing)))
     if report.failed:
         for server in RUNNING:
             if why := server.died():

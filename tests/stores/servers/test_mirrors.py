@@ -6,14 +6,12 @@ The pulled journal is the journal or a prefix of it, nothing that was acknowledg
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,13 +20,13 @@ from typing import Any
 import pytest
 
 from engine.commands.mirror import broker_at
-from engine.events import BarClosed
 from engine.mirror.errors import MirrorError, MirrorUnavailable
 from engine.mirror.messages import EVENTS, FRAMES, HEADERS_MAX, PART_MIN
 from engine.mirror.pulling import pull
 from engine.mirror.pushing import Mirror
-from tests.commands.kit import FAST, SAMPLE, days, engine, start, wait_for
+from tests.commands.kit import SAMPLE, engine
 from tests.mirror.kit import Grown, contents, sample_frames
+from tests.stores.servers.cutting import Relay
 from tests.stores.servers.kafka import Kafka
 from tests.stores.servers.nats import Nats
 from tests.stores.servers.running import Server
@@ -36,58 +34,6 @@ from tests.stores.servers.running import Server
 KINDS = [pytest.param(name, marks=pytest.mark.server(name)) for name in ("nats", "kafka")]
 FRAMES_OF_SAMPLE = sample_frames(200)
 PATIENCE_S = 60
-
-
-class Proxy:
-    """Passes bytes to a port, until `cut` ends every connection. May swallow what the server answers."""
-
-    def __init__(self, port: int, own: int = 0) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", own))
-        self.port: int = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = []
-        self.swallows = False
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """End every connection at once."""
-        found, self._open = self._open, []
-        for one in found:
-            one.close() if one.fileno() < 0 else self._end(one)
-
-    def close(self) -> None:
-        """Stop."""
-        self._listener.close()
-        self.cut()
-
-    def _end(self, one: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                if self._listener.fileno() < 0:
-                    return
-                near.close()
-                continue
-            self._open += [near, far]
-            for source, target, answers in ((near, far, False), (far, near, True)):
-                threading.Thread(target=self._copy, args=(source, target, answers), daemon=True).start()
-
-    def _copy(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
-        try:
-            while data := source.recv(4096):
-                if not (answers and self.swallows):
-                    target.sendall(data)
-        except OSError:
-            pass
-        self._end(source)
-        self._end(target)
 
 
 @pytest.fixture
@@ -137,15 +83,15 @@ def test_after_kills_cuts_and_restarts_the_pulled_journal_is_equal(
     journal: Grown,
     tmp_path: Path,
     close_all: Callable[[Any], Any],
+    chance: random.Random,
     kind: str,
 ) -> None:
     """Ten faults at random while `engine mirror push --follow` runs beside a journal that grows."""
     server = own_server(kind)
     assert isinstance(server, Nats | Kafka)
     proxied = (server.proxied_port, server.proxy_port) if isinstance(server, Kafka) else (server.port,)
-    proxy = close_all(Proxy(*proxied))
-    chance = random.Random(20241205)
-    url = server.url(port=proxy.port)
+    relay = close_all(Relay(*proxied))
+    url = server.url(port=relay.port)
     command = [sys.executable, "-m", "engine", "mirror", "push", str(journal.root)]
     command += ["--to", url, "--events", "--follow"]
 
@@ -155,8 +101,9 @@ def test_after_kills_cuts_and_restarts_the_pulled_journal_is_equal(
     pusher = start()
     acknowledged = 0
     try:
-        for turn in range(10):
-            fault = ("broker", "pusher", "cut", "swallow", "stop")[turn % 5]
+        faults = ["broker", "pusher", "cut", "swallow", "stop"] * 2
+        chance.shuffle(faults)
+        for fault in faults:
             journal.grow(len(FRAMES_OF_SAMPLE) // 10)
             time.sleep(chance.random())
             if fault == "pusher":
@@ -164,16 +111,16 @@ def test_after_kills_cuts_and_restarts_the_pulled_journal_is_equal(
                 pusher.wait()
                 pusher = start()
             elif fault == "cut":
-                proxy.cut()
+                relay.cut()
             elif fault == "swallow":  # the answers are lost
-                proxy.swallows = True
+                relay.swallows = True
                 journal.grow(1)
                 time.sleep(0.5)
-                proxy.swallows = False
-                proxy.cut()
+                relay.swallows = False
+                relay.cut()
             else:
                 server.kill() if fault == "broker" else server.stop()
-                proxy.cut()
+                relay.cut()
                 server.start()
             done = eventually(lambda: read_back(server.url(), tmp_path / "p"))
             assert done >= acknowledged
@@ -225,34 +172,6 @@ def test_while_the_broker_is_down_the_journal_waits_and_then_everything_is_sent_
     server.start()
     assert eventually(mirror.push) == FRAMES_OF_SAMPLE[29].last_seq
     assert len(stored_ids(server.url(), FRAMES)) == 30
-
-
-@pytest.mark.server("nats")
-def test_a_session_mirrors_its_journal_also_when_the_broker_is_killed_meanwhile(
-    own_server: Callable[[str], Server], tmp_path: Path
-) -> None:
-    server = own_server("nats")
-    assert isinstance(server, Nats)
-    root, config = tmp_path / "j", tmp_path / "mirrored.toml"
-    config.write_text(f'{FAST}\n[mirror]\nurl = "{server.url()}"\nevents = true\n')
-    with start("live", "--journal", root, "--speed", 5, "--config", config) as session:
-        wait_for(session, root, BarClosed, 4)
-        status = json.loads(engine("status", "--journal", root, "--json").out)
-        assert "store mirror" in json.dumps(status)
-        server.kill()
-        wait_for(session, root, BarClosed, 8)
-        server.start()
-        wait_for(session, root, BarClosed, 12)
-        session.send_signal(signal.SIGTERM)
-        session.communicate()
-    assert session.returncode == 0
-    assert engine("mirror", "push", root, "--to", server.url(), "--events").code == 0
-    assert eventually(lambda: read_back(server.url(), tmp_path / "p"))
-    assert contents(tmp_path / "p") == contents(root)
-    (day,) = days(root)
-    assert engine("replay", tmp_path / "p" / day.name).code == 0
-    ids = stored_ids(server.url(), FRAMES)
-    assert len(set(ids)) == len(ids)
 
 
 def change(url: str, work: Callable[[Any], Any]) -> None:

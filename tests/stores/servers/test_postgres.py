@@ -39,6 +39,14 @@ class OnPostgres(StoreContract):
     def killed(self, step: int, work: Callable[[], None], place: Path) -> bool:
         return killed_process(1 + (step - 1) * pick(5, deep=1), work, "engine.stores.postgres.store")
 
+    def age(self, place: Path) -> None:
+        schema = schema_of(place)
+        store = self.make(place)
+        with store.transaction():
+            store._ready().execute(f"alter table {schema}.position_changes drop column fees")
+            store._ready().execute(f"update {schema}.cursor set version = version - 1")
+        store.close()
+
 
 def schema_of(place: Path) -> str:
     return "s" + hashlib.blake2b(str(place).encode(), digest_size=8).hexdigest()

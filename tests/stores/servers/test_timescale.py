@@ -20,7 +20,6 @@ from tests.stores.record_streams import BTC, JOURNAL_ID, T, digest_at
 from tests.stores.servers.running import Server
 from tests.stores.servers.test_postgres import OnPostgres
 
-
 pytestmark = pytest.mark.usefixtures("one_at_a_time")
 
 
