@@ -7,6 +7,7 @@ are listed, so that traps can be set in them. Nothing is imported. Called before
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,6 +20,8 @@ __all__ = ["Project", "read_project"]
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _MODULES_MAX: Final = 500
 """Upper bound on the modules read. A strategy with more imports code that is not its own."""
+_KEPT: Final = 16
+"""How many parsed modules are kept; one of 100 lines takes half a megabyte."""
 
 
 class Project(NamedTuple):
@@ -30,7 +33,7 @@ class Project(NamedTuple):
 
     def findings(self) -> list[Finding]:
         """Return the banned uses in its modules."""
-        return find(self.sources)
+        return list(_found(tuple(self.sources.items())))
 
 
 def read_project(module: str) -> Project:
@@ -57,14 +60,25 @@ def read_project(module: str) -> Project:
             continue
         shown = name.replace(".", "/") + ("/__init__.py" if spec.submodule_search_locations else ".py")
         try:
-            source = Source(name, shown, Path(spec.origin).read_text(encoding="utf-8"))
+            source = _parsed(name, shown, Path(spec.origin).read_text(encoding="utf-8"))
         except (SyntaxError, ValueError, OSError, RecursionError):
             continue
         sources[name] = source
         files[spec.origin] = shown
-        for imported in source.imports():
+        for imported in source.imports:
             waiting += _with_parents(imported)
     return Project(sources, files, tuple(libraries))
+
+
+@lru_cache(_KEPT)
+def _parsed(name: str, shown: str, text: str) -> Source:
+    """Return a parsed module. Each session of a run of many days loads the same ones."""
+    return Source(name, shown, text)
+
+
+@lru_cache(_KEPT)
+def _found(sources: tuple[tuple[str, Source], ...]) -> tuple[Finding, ...]:
+    return tuple(find(dict(sources)))
 
 
 def _with_parents(name: str) -> list[str]:

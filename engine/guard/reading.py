@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from engine.errors import NotDeterministic, UsageError
@@ -46,8 +47,12 @@ class Source:
         self.tree = ast.parse(text)
         self.top = _Scope(self, self.tree, None)
 
-    def imports(self) -> Iterator[str]:
-        """Yield the dotted names of all imports, also those that may be modules of a package."""
+    @cached_property
+    def imports(self) -> tuple[str, ...]:
+        """The dotted names of all imports, also those that may be modules of a package."""
+        return tuple(dict.fromkeys(self._imports()))
+
+    def _imports(self) -> Iterator[str]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)

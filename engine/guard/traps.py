@@ -12,6 +12,7 @@ from __future__ import annotations
 import linecache
 import sys
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
@@ -69,7 +70,7 @@ def disarm(files: Iterable[str]) -> None:
 
 def set_traps(modules: Iterable[str], libraries: Iterable[str]) -> None:
     """Replace banned globals in a strategy's imported modules and in the packages they import."""
-    functions = _banned_functions()
+    functions = _banned_functions(tuple(map(sys.modules.get, MODULES)))
     for name in modules:
         if name in sys.modules:
             _replace(sys.modules[name], functions, strict=True)
@@ -162,14 +163,16 @@ def _replace(module: ModuleType, functions: Mapping[Any, str], *, strict: bool) 
                 own[name] = _TrappedFunction(value, origin, family)
 
 
-def _banned_functions() -> dict[Any, str]:
-    """Return the functions of the imported banned modules of the standard library, with their names.
+@lru_cache(1)
+def _banned_functions(modules: tuple[ModuleType | None, ...]) -> Mapping[Any, str]:
+    """Return the functions of the banned modules of the standard library, with their names.
+
+    `modules` are those of `MODULES`, None where one is not imported.
 
     Only functions defined there: `random` also contains `math.log`.
     """
     found: dict[Any, str] = {}
-    for name in MODULES:
-        module = sys.modules.get(name)
+    for name, module in zip(MODULES, modules, strict=True):
         if module is None or name.partition(".")[0] not in sys.stdlib_module_names:
             continue
         for key, value in vars(module).items():
