@@ -36,7 +36,7 @@ test-browser: $(STAMP) ## test the dashboard in Chromium, which root installs if
 
 test-search: $(STAMP) ## test sweeps on a Dask cluster and with Optuna, which are installed if they are missing
 	@$(PY) -m tests.search.install
-	@$(PY) -m pytest $(TEST_OPTIONS) tests/search $(ARGS)
+	@RETAPE_SEARCH_TESTS=1 $(PY) -m pytest $(TEST_OPTIONS) tests/search $(ARGS)
 
 test-stores: $(STAMP) ## test stores on real servers, which are installed if they are missing (ARGS="-k postgres")
 	@$(PY) -m tests.stores.servers.install

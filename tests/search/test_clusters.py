@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import pytest
 from engine.search.executors import open_executor
 from tests.commands.kit import environment, spawn
 from tests.search.kit import GRID, files, sweep
+
+RUN = "RETAPE_SEARCH_TESTS"
+"""Set by `make test-search`, which installs Dask: its processes take 15 s to start and to import it."""
 
 CLUSTER = """
 import sys
@@ -39,11 +42,12 @@ def pool():
 """
 
 
+on_cluster = pytest.mark.skipif(RUN not in os.environ, reason="Dask: `make test-search`")
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     """Yield the address of a Dask cluster with two worker processes of two threads each."""
-    if find_spec("distributed") is None:
-        pytest.skip('distributed is not installed: make test-search, or pip install "retape[dask]"')
     script = tmp_path / "cluster.py"
     script.write_text(CLUSTER)
     process = subprocess.Popen(
@@ -60,6 +64,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     process.communicate("")
 
 
+@on_cluster
 def test_a_dask_cluster_gives_the_same_files(project: Path, done: Path, cluster: str) -> None:
     found = spawn(
         "sweep", "journal", "--strategy", "mine:Turns", *GRID, "--executor", f"dask:{cluster}",
@@ -81,9 +86,8 @@ def test_a_dask_cluster_gives_the_same_files(project: Path, done: Path, cluster:
         helper.write_text(text)
 
 
+@on_cluster
 def test_a_cluster_that_does_not_answer_is_named(project: Path) -> None:
-    if find_spec("distributed") is None:
-        pytest.skip('distributed is not installed: make test-search, or pip install "retape[dask]"')
     found = spawn(
         "sweep", "journal", "--strategy", "mine:Turns", *GRID, "--executor", "dask:tcp://127.0.0.1:9",
         "--out", "nowhere", cwd=project,
