@@ -104,7 +104,7 @@ def test_everything_that_a_session_writes_is_its_owners(
     tmp_path: Path, umask: str, file: int, folder: int
 ) -> None:
     root = tmp_path / "new" / "journal"
-    options = f"--journal {root} --db {root}/rows.db --csv {root}/bars --raw --for 3"
+    options = f"--journal {root} --db {root}/rows.db --csv {root}/bars --raw --for 1"
     chosen = f"--umask {umask}" if umask != "077" else ""
     done = shell(f"umask 022; {{engine}} {chosen} live --venue sandbox {options}")
     assert done.code == 0, done.err

@@ -99,7 +99,7 @@ def test_c06_a_signal_stops_the_session_gracefully(
     tmp_path: Path, config: Path, number: signal.Signals
 ) -> None:
     root = tmp_path / "journal"
-    process = start("live", "--journal", root, "--config", config, "--json")
+    process = start("live", "--journal", root, "--config", config, "--json", "--speed", 10)
     wait_for(process, root, SubmitOrder)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=PATIENCE_S)

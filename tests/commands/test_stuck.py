@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -21,7 +22,6 @@ from tests.commands.kit import (
     environment,
     lines,
     recorded,
-    run,
     spawn,
     start,
     until,
@@ -83,6 +83,12 @@ def shown(folder: Path) -> str:
     return (folder / "errors").read_text()
 
 
+def until_shown(process: subprocess.Popen[str], folder: Path, words: str) -> None:
+    """Wait until a session that turns in circles has shown these words; leave the processor to others."""
+    until(lambda: words in shown(folder))
+    os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+
+
 def assert_ended(process: subprocess.Popen[str], folder: Path, code: int, words: str) -> None:
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code
@@ -101,7 +107,7 @@ def test_a_second_signal_ends_the_process_at_once_in_a_handler_that_never_return
     folder: Path, name: str
 ) -> None:
     process = begin(folder, name)
-    until(lambda: "for 2 s" in shown(folder))
+    until_shown(process, folder, "for 1 s")
     process.send_signal(signal.SIGTERM)
     until(lambda: "a second signal ends the session at once" in shown(folder))
     time.sleep(1.1)  # signals within a second are one request
@@ -117,6 +123,7 @@ def test_a_second_signal_ends_the_process_at_once_in_a_handler_that_never_return
 
 def test_for_ends_the_process_although_a_handler_never_returns(folder: Path) -> None:
     process = begin(folder, "Mine", "--for", "1s")
+    until_shown(process, folder, "for 1 s")
     words = (
         rf"engine: strategy Mine has not returned from {PLACE} for \d+ s, and --for 1s is over; the journal"
     )
@@ -145,9 +152,16 @@ def test_two_signals_at_once_are_one_and_stop_in_order(folder: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("timeout") is None, reason="needs GNU timeout")
 def test_timeout_stops_in_order_although_it_signals_twice(folder: Path) -> None:
-    """It signals its child, and then its process group, to which the child belongs."""
-    command = ["timeout", "--signal", "INT", "8", *ENGINE, *map(str, live("Fine"))]
-    done = run(command, cwd=folder, env=environment())
-    assert done.code == 124, done.err
-    assert "stopped by SIGINT" in done.out
+    """It signals its child, and then its process group, to which the child belongs. Its time is over when it
+    receives SIGALRM.
+    """
+    command = ["timeout", "--signal", "INT", str(PATIENCE_S), *ENGINE, *map(str, live("Fine"))]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(process, folder / "j", Trade)
+    process.send_signal(signal.SIGALRM)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 124, err
+    assert "stopped by SIGINT" in out
     assert recorded(folder / "j", SessionStopped) == 1

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from engine.events import FillBooked, LogWritten
-from tests.commands.kit import as_json, engine, recorded, spawn
+from engine.events import FillBooked, LogWritten, Trade
+from tests.commands.kit import as_json, engine, recorded, trade_until
 from tests.live.kit import of
 
 FREE = """
@@ -350,21 +350,19 @@ class Hold(Strategy):
         if trade.market == "BTC" and not self.position("BTC") and not self.orders("BTC"):
             self.buy("BTC", self.size)
 """
-    source, live = (
-        folder / "mine.py",
-        ("live", "--journal", "j", "--no-db", "--instruments", "BTC", "--for", "2s"),
-    )
+    source, root = folder / "mine.py", folder / "j"
+    options = ("--no-db", "--instruments", "BTC", "--speed", 10, "--strategy")
     source.write_text(text, encoding="utf-8")
-    assert spawn(*live, "--strategy", "mine:Hold", cwd=folder).code == 0
-    assert recorded(folder / "j", FillBooked) == 1
+    assert trade_until(root, {FillBooked: 1}, *options, "mine:Hold", cwd=folder).code == 0
+    assert recorded(root, FillBooked) == 1
 
     source.write_text(text + "# a comment\n", encoding="utf-8")
-    done = spawn(*live, "--strategy", "mine:Hold", cwd=folder)
+    done = trade_until(root, {Trade: 3}, *options, "mine:Hold", cwd=folder)
     assert done.code == 0
     assert "begins without its state: its code changed; its book holds 0.01 BTC" in done.err
 
     source.write_text(text.replace("Hold", "Held").replace("size", "amount"), encoding="utf-8")
-    done = spawn(*live, "--strategy", "mine:Held", "--move", "Hold=Held", cwd=folder)
+    done = trade_until(root, {Trade: 3}, *options, "mine:Held", "--move", "Hold=Held", cwd=folder)
     assert done.code == 0, done.err
     assert "position  BTC Held 0.01, protected by NOTHING" in done.out
-    assert recorded(folder / "j", FillBooked) == 1
+    assert recorded(root, FillBooked) == 1
