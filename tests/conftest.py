@@ -49,7 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Leave modules and collected tests out of all later collections of garbage: a tenth of the CPU time."""
     gc.enable()
-    gc.collect()
     gc.freeze()
     # Hypothesis counts the time of every collection in Python.
     gc.set_threshold(10_000, 20, 20)

@@ -133,9 +133,10 @@ async def run(
     script: Callable[[], Awaitable[None]] | None = None,
     sections: Any = msgspec.UNSET,
     raw: bool = False,
+    settle: bool = True,
     **data: Any,
 ) -> list[Event]:
-    """Run a paper session for some time of the market, then without faults until all is settled.
+    """Run a paper session for some time of the market, then without faults until all is settled, if `settle`.
 
     Without a script the connections are cut now and then. `sections` are those of the venues in the
     configuration. Return the day. It replays identically.
@@ -163,12 +164,13 @@ async def run(
                 for exchange in stage.exchanges.values():
                     exchange.drop_connections()
                 await trio.sleep(_CUT_EVERY_S / speed)
-        for exchange in stage.exchanges.values():
-            exchange.faults.disarm()
-        with trio.fail_after(_SETTLE_S):
-            while not _settled(live):  # noqa: ASYNC110
-                await trio.sleep(0.5)
-        await trio.sleep(_AFTER_S)
+        if settle:
+            for exchange in stage.exchanges.values():
+                exchange.faults.disarm()
+            with trio.fail_after(_SETTLE_S):
+                while not _settled(live):  # noqa: ASYNC110
+                    await trio.sleep(0.5)
+            await trio.sleep(_AFTER_S)
         live.stop("script")
 
     async with trio.open_nursery() as nursery:

@@ -39,7 +39,9 @@ async def test_messages_of_every_venue_decode_to_what_its_feed_recorded_books_in
 ) -> None:
     root = tmp_path / "j"
     async with staged(list(CHANNELS), faults, instruments=("BTC",)) as stage:
-        await run(stage, root, tuple(set(CHANNELS.values())), market_s=pick(60, deep=600), raw=True)
+        await run(
+            stage, root, tuple(set(CHANNELS.values())), market_s=pick(40, deep=600), raw=True, settle=False
+        )
     books = 0
     for day in list_days(root):
         code, found = compared(day.path, capsys)

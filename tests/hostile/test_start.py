@@ -17,7 +17,7 @@ from adapters.hyperliquid.info import HyperliquidInfo
 from engine.config import BarsConfig, Config, DataConfig
 from engine.errors import EngineError, VenueError, VenueProtocolError
 from engine.runtime.live import Live
-from tests.hostile.stranger import Act, answering, changing, dripping, flooding, response, strange
+from tests.hostile.stranger import Act, Fetch, answering, changing, dripping, flooding, response, strange
 from tests.live.kit import Venue, trade
 
 # httpx leaves its own generators to the collector when an answer is not read to its end.
@@ -60,6 +60,10 @@ def bomb(inflated: int) -> bytes:
     return gzip.compress(b"[" + b" " * inflated, compresslevel=9, mtime=0)
 
 
+async def explode(stream: trio.SocketStream, fetch: Fetch) -> None:
+    await answering(bomb(64 * MIB), headers={"content-encoding": "gzip"})(stream, fetch)
+
+
 BODIES: dict[str, Act] = {
     "html": answering(b"<html>maintenance</html>", headers={"content-type": "text/html"}),
     "another-type": answering(b"{}", headers={"content-type": "image/png"}),
@@ -68,7 +72,7 @@ BODIES: dict[str, Act] = {
     "cut": answering(b'{"universe":[{"name":"BTC"', length=5000),
     "redirect": answering(b"", 302, {"location": "http://elsewhere.example/\x1b[2J"}),
     "redirect-to-itself": answering(b"", 307, {"location": "/info"}),
-    "bomb": answering(bomb(64 * MIB), headers={"content-encoding": "gzip"}),
+    "bomb": explode,
     "broken-gzip": answering(b"\x1f\x8b" + bytes(90), headers={"content-encoding": "gzip"}),
     "another-coding": answering(b"xxxx", headers={"content-encoding": "zstd, gzip, \x1b[2J"}),
     "nested": answering(b'{"universe":' + b"[" * 100_000),

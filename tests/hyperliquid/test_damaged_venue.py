@@ -191,7 +191,7 @@ def journalled(play: Scene) -> Counter[int]:
     return Counter(trade.trade_id for trade in play.engine.of(Trade))
 
 
-@pytest.mark.parametrize("seed", range(pick(2, deep=12)))
+@pytest.mark.parametrize("seed", range(pick(1, deep=12)))
 async def test_f15_f16_a_damaged_venue_costs_only_what_it_damaged(autojump_clock, seed: int) -> None:
     """F15, F16: 1 % of all messages are damaged, SOL closes the connection, XRP is never confirmed."""
     play, spoiler = await play_market(

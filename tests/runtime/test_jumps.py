@@ -313,6 +313,7 @@ async def test_a_disk_that_stands_still_is_a_pause(
         await rig.send(*[100] * 20)
         await trio.sleep(1.0)
         disk.slow_s = 0.0
+        await trio.sleep(19.0)  # `record` turns in circles, and each turn takes 20 us
         await rig.record(101)
 
     rig = Rig(tmp_path, config("Steady"))

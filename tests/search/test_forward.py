@@ -27,6 +27,8 @@ from tests.search.kit import HELPER, STRATEGIES
 MINUTE = 60 * SECOND_NS
 DAY = "2024-03-01"
 BEGIN = day_start_ns(DAY)
+ROLLING = "train=40m,test=20m,embargo=0"
+ANCHORED = "train=40m,test=20m,anchored"
 
 FOLLOWS = '''
 
@@ -110,7 +112,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rolling(folder: Path) -> dict[str, Any]:
-    return forward(folder, "rolling", "train=40m,test=20m,embargo=0", "--jobs", "2")
+    return forward(folder, "rolling", ROLLING, "--jobs", "2")
+
+
+@pytest.fixture(scope="module")
+def anchored(folder: Path) -> dict[str, Any]:
+    return forward(folder, "anchored", ANCHORED)
 
 
 def records(folder: Path) -> list[Any]:
@@ -205,30 +212,32 @@ def _scale(found: list[Any]) -> int:
     return next(event.price_scale for _, _, event in found if type(event).__name__ == "InstrumentListed")
 
 
-@pytest.mark.parametrize("plan", ["train=40m,test=20m,embargo=0", "train=40m,test=20m,anchored"])
-def test_nothing_after_a_training_can_change_what_it_chose(folder: Path, tmp_path: Path, plan: str) -> None:
+@pytest.mark.parametrize(("name", "plan"), [("rolling", ROLLING), ("anchored", ANCHORED)])
+def test_nothing_after_a_training_can_change_what_it_chose(
+    folder: Path, tmp_path: Path, name: str, plan: str, request: pytest.FixtureRequest
+) -> None:
     """Other prices from 01:00 on: the trainings that end by then have the same bytes."""
     other = project(tmp_path / "project", lambda at, price: price if at < 60 else 2000 - 3 * at)
-    before, after = (forward(where, f"chosen-{len(plan)}", plan) for where in (folder, other))
+    before, after = request.getfixturevalue(name), forward(other, name, plan)
     for number in (1, 2):
-        name = f"chosen-{len(plan)}/train-{number:03d}/trials.jsonl"
-        assert (folder / name).read_bytes() == (other / name).read_bytes()
+        file = f"{name}/train-{number:03d}/trials.jsonl"
+        assert (folder / file).read_bytes() == (other / file).read_bytes()
         chosen = [found["pieces"][number - 1] for found in (before, after)]
         assert [(one["trial"], one["params"], one["begin"]) for one in chosen[:1]] == [
             (one["trial"], one["params"], one["begin"]) for one in chosen[1:]
         ]
-    last = f"chosen-{len(plan)}/train-004/trials.jsonl"
+    last = f"{name}/train-004/trials.jsonl"
     assert (folder / last).read_bytes() != (other / last).read_bytes()
 
 
-def test_the_embargo_is_the_warm_up_and_the_longest_holding(folder: Path) -> None:
-    found = forward(folder, "embargo", "train=40m,test=20m,anchored")
+def test_the_embargo_is_the_warm_up_and_the_longest_holding(folder: Path, anchored: dict[str, Any]) -> None:
+    found = anchored
     assert found["warmup_s"] == 5 * 60, "five bars, the longest average that is tried"
     traded = [piece for piece in found["pieces"] if piece["trial"]]
     assert traded
     assert all("leaves nothing of the test" in one["why"] for one in found["pieces"] if not one["trial"])
     for piece in traded:
-        file = folder / "embargo" / f"train-{piece['number']:03d}" / "trials.jsonl"
+        file = folder / "anchored" / f"train-{piece['number']:03d}" / "trials.jsonl"
         trial = json.loads(file.read_text().splitlines()[piece["trial"] - 1])
         assert trial["longest_ns"] > 0
         assert piece["embargo_s"] == 300 + trial["longest_ns"] / SECOND_NS
@@ -239,7 +248,7 @@ def test_the_embargo_is_the_warm_up_and_the_longest_holding(folder: Path) -> Non
 def test_what_was_interrupted_gives_the_same(folder: Path, rolling: dict[str, Any]) -> None:
     for name in ("train-003", "run"):
         (folder / "rolling" / name).rename(folder / f"gone-{name}")
-    assert forward(folder, "rolling", "train=40m,test=20m,embargo=0", "--jobs", "1") == rolling
+    assert forward(folder, "rolling", ROLLING, "--jobs", "1") == rolling
 
 
 def test_parameters_that_a_strategy_refuses_and_state_outside_of_it(
