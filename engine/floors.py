@@ -30,7 +30,7 @@ _TYPES = _names(
 )
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")
-_ORDER = _names("sequencer passing registry moving beginnings snapshot session testing", "engine.")
+_ORDER = _names("sequencer timers passing registry moving beginnings snapshot session testing", "engine.")
 _EDGES = (*_names("runtime stores views analysis", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)

@@ -11,8 +11,7 @@ awaits, reads no clock, and does I/O only through its `Sink` and, to rebuild a f
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from operator import length_hint
 from typing import Any, Final
 
@@ -34,19 +33,18 @@ from engine.events import (
 )
 from engine.events.codec import Derived, Record, in_order
 from engine.instruments import Instruments
-from engine.moving import move_timers
-from engine.opening import Opening, Timer, day_opened, read_opening
+from engine.opening import Opening, day_opened, read_opening
 from engine.passing import FAULTS, Handler
 from engine.ports import History, Sink
 from engine.registry import Build, Registry, Restart, owner_of, relist
 from engine.strategies.actor import StrategyActor
 from engine.strategies.placing import emitted_by
+from engine.timers import NEVER, Timers
 
 __all__ = ["Sequencer"]
 
 # What actors emit that is no event, or not as it is.
 _REQUESTS: Final = frozenset({SetTimer, RoutesChanged, Later, Restart, Because})
-NEVER: Final = 2**63 - 1
 TURN_EVENTS_MAX: Final = 100_000
 """More derived events than this in one turn are a loop between actors."""
 
@@ -65,9 +63,7 @@ class Sequencer:
         self._now_ns = 0
         self._midnight_ns = 0
         self._due_ns = 0
-        self._timers: list[Timer] = []
-        self._waiting: dict[tuple[str, str], int] = {}
-        self._timer_number = 0
+        self._timers = Timers()
         self._out: list[Any] = []
         self._later: list[tuple[Later, int]] = []
         self._derived: list[Derived] = []
@@ -213,9 +209,7 @@ class Sequencer:
         self.seq = seq
         self._now_ns = opening.now_ns
         self._midnight_ns = day_start_ns(opened.day) + DAY_NS
-        self._timers = opening.timers
-        self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
-        self._timer_number = opening.timer_number
+        self._timers.load(opening.timers, opening.timer_number)
         self._registry.instruments.replace(opened.instruments)
         self._registry.resume(opened.started, opening)
         self._set_due()
@@ -238,7 +232,7 @@ class Sequencer:
             self._midnight_ns = self._midnight_ns or day_start_ns(day_of(self._now_ns)) + DAY_NS
             self.seq = registry.turn.seq = seq
             if isinstance(event, TimerFired):
-                self._waiting.pop((event.actor, event.key), None)
+                self._timers.fired(event.actor, event.key)
             for handler in registry.handlers(event):
                 try:
                     handler(event, emit)
@@ -250,13 +244,13 @@ class Sequencer:
                 registry.note_failure(event)
             for item in out:
                 if isinstance(item, SetTimer):
-                    self._push_timer(item, seq)
+                    self._timers.push(item, seq)
                 elif isinstance(item, RoutesChanged):
                     registry.stale = True
                 elif isinstance(item, Restart):
                     for timer in self._restart(item.actor, seq - 1):
                         if isinstance(timer, SetTimer):
-                            self._push_timer(timer, seq)
+                            self._timers.push(timer, seq)
             out.clear()
         self._set_due()
 
@@ -277,14 +271,14 @@ class Sequencer:
             if not starting:
                 self._fail_unstorable()
                 self._flush(index)
-            next_ns = NEVER if first else self._next_timer_ns()
+            next_ns = NEVER if first else self._timers.next_ns
             self._open_day(max(min(recv_ns, next_ns), self._midnight_ns))
-        while not first and self._next_timer_ns() <= recv_ns:
+        while not first and self._timers.next_ns <= recv_ns:
             self._fire_until(min(recv_ns, self._midnight_ns - 1))
-            if self._next_timer_ns() <= recv_ns:
+            if self._timers.next_ns <= recv_ns:
                 self._fail_unstorable()
                 self._flush(index)
-                self._open_day(self._next_timer_ns())
+                self._open_day(self._timers.next_ns)
         if recv_ns >= self._midnight_ns:
             if not starting:
                 self._fail_unstorable()
@@ -294,9 +288,8 @@ class Sequencer:
 
     def _fire_until(self, until_ns: int) -> None:
         """Fire the timers due by then, by due time and number, each with everything that follows from it."""
-        while self._next_timer_ns() <= until_ns:
-            due_ns, _, actor, key, cause = heapq.heappop(self._timers)
-            del self._waiting[actor, key]
+        while self._timers.next_ns <= until_ns:
+            due_ns, _, actor, key, cause = self._timers.pop()
             self._now_ns = max(self._now_ns, due_ns)
             self._out.append(TimerFired(self._now_ns, actor, key))
             self._settle(cause)
@@ -311,11 +304,11 @@ class Sequencer:
         self._now_ns = max(self._now_ns, day_start_ns(day))
         registry = self._registry
         registry.open_day()
-        self._keep_timers(lambda _: True)
+        self._timers.keep()
         opening = Opening(
             self._now_ns,
-            self._timers,
-            self._timer_number,
+            self._timers.queue,
+            self._timers.number,
             registry.failed,
             registry.day_states,
             registry.day_shapes,
@@ -332,28 +325,8 @@ class Sequencer:
             self._out += failures
             self._settle()
 
-    def _push_timer(self, timer: SetTimer, cause: int) -> None:
-        """Queue a timer. An earlier one with the same actor and key stays in the heap and is ignored."""
-        self._timer_number += 1
-        self._waiting[timer.actor, timer.key] = self._timer_number
-        heapq.heappush(self._timers, (timer.due_ns, self._timer_number, timer.actor, timer.key, cause))
-
-    def _keep_timers(self, kept: Callable[[Timer], bool]) -> None:
-        """Drop the timers that have been replaced, and those for which `kept` returns False."""
-        self._timers = sorted(
-            timer for timer in self._timers if self._waiting.get(timer[2:4]) == timer[1] and kept(timer)
-        )
-        self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
-
-    def _next_timer_ns(self) -> int:
-        """Return when the next timer is due, NEVER if there is none."""
-        timers = self._timers
-        while timers and self._waiting.get(timers[0][2:4]) != timers[0][1]:
-            heapq.heappop(timers)
-        return timers[0][0] if timers else NEVER
-
     def _set_due(self) -> None:
-        self._due_ns = min(self._next_timer_ns(), self._midnight_ns)
+        self._due_ns = min(self._timers.next_ns, self._midnight_ns)
 
     # Turns: inputs and the events derived from them.
 
@@ -363,7 +336,7 @@ class Sequencer:
         `cause` is the seq of the event that emitted them, by default the last record.
         """
         registry = self._registry
-        turn = registry.turn
+        turn, routes, derived = registry.turn, registry.routes, self._derived
         out = self._out
         emit = out.append
         causes = [cause or self.seq] * len(out)
@@ -376,25 +349,27 @@ class Sequencer:
             position += 1
             kind = event.__class__
             if kind in _REQUESTS:
+                if kind is Later:
+                    if event.key:
+                        self._later = [one for one in self._later if one[0].key != event.key]
+                    self._later.append((event, cause))
+                    continue
                 if kind is SetTimer:
-                    self._push_timer(event, cause)
+                    self._timers.push(event, cause)
                     continue
                 if kind is RoutesChanged:
                     registry.stale = True
-                    continue
-                if kind is Later:
-                    self._later = [one for one in self._later if not event.key or one[0].key != event.key]
-                    self._later.append((event, cause))
                     continue
                 if kind is Restart:
                     out += self._restart(event.actor, cause - 1)
                     causes.extend([cause] * (len(out) - len(causes)))
                     continue
                 event, cause = event.event, event.cause  # Because
-            self.seq = seq = self.seq + 1
-            turn.seq = seq
-            self._derived.append((seq, cause, event))
-            for handler in registry.handlers(event):
+                kind = event.__class__
+            self.seq = turn.seq = seq = self.seq + 1
+            derived.append((seq, cause, event))
+            at_hand = registry.stale or kind is TimerFired
+            for handler in registry.handlers(event) if at_hand else routes[kind]:
                 before = len(out)
                 try:
                     handler(event, emit)
@@ -402,10 +377,11 @@ class Sequencer:
                     del out[before:]
                     out.insert(position, registry.fail(handler, error, seq, engine_time(event)))
                     causes.insert(position, seq)
-            causes += [seq] * (len(out) - len(causes))
+            if len(out) > len(causes):
+                causes += [seq] * (len(out) - len(causes))
             if len(out) > TURN_EVENTS_MAX:
                 raise EngineError(
-                    f"turn of seq {self.seq} has more than {TURN_EVENTS_MAX} derived events: actors react to "
+                    f"turn of seq {seq} has more than {TURN_EVENTS_MAX} derived events: actors react to "
                     "each other without end; look at the last events with `engine inspect`"
                 )
         if registry.stale:
@@ -415,11 +391,16 @@ class Sequencer:
 
     def _bring_later(self, out: list[Any], causes: list[int]) -> None:
         """Append the postponed events of the lowest place, with the causes they had."""
-        place = min(later.place for later, _ in self._later)
-        brought = [one for one in self._later if one[0].place == place]
-        self._later = [one for one in self._later if one[0].place != place]
-        out += [later.event for later, _ in brought]
-        causes += [cause for _, cause in brought]
+        brought, left = self._later, []
+        if len(brought) > 1:
+            place = min(later.place for later, _ in brought)
+            left = [one for one in brought if one[0].place != place]
+            if left:
+                brought = [one for one in brought if one[0].place == place]
+        self._later = left
+        for later, cause in brought:
+            out.append(later.event)
+            causes.append(cause)
 
     def _flush(self, index: int) -> None:
         """Pass the turns of the inputs before `index`, with their derived records, to the sink."""
@@ -460,8 +441,8 @@ class Sequencer:
         """Build the session's actors. An actor that takes over its predecessor's state keeps its timers."""
         new = self._registry.begin(started)
         for old, name in started.moves:
-            self._timers, self._waiting = move_timers(self._timers, self._waiting, old, name)
-        self._keep_timers(lambda timer: timer[2] in new.kept)
+            self._timers.move(old, name)
+        self._timers.keep(lambda timer: timer[2] in new.kept)
         for event in [*new.moved, *new.began]:
             emit(event)
         for handler in self._registry.start_handlers:
@@ -496,5 +477,5 @@ class Sequencer:
         if self._history is None:
             raise UsageError(f"{name} can be restarted only where the journal can be read back")
         records = self._day_records(self._history, until_seq)
-        self._keep_timers(lambda timer: timer[2] != name)
+        self._timers.keep(lambda timer: timer[2] != name)
         return self._registry.rebuild(name, records, self._now_ns)

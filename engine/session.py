@@ -37,7 +37,7 @@ from engine.events.codec import schema_fingerprint
 from engine.snapshot import classes_of
 from engine.states import StateCheck
 from engine.strategies.actor import StrategyActor
-from engine.strategies.base import Strategy
+from engine.strategies.base import PerMarket, Strategy
 from engine.strategies.needs import Need, check_built, needs_of
 from engine.strategies.params import convert_params, params_of
 from engine.strategies.places import place_of
@@ -229,7 +229,7 @@ class SessionBuilder:
             words = f"{type(error).__name__}: {error}{place_of(error, cls)}"
             raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None
         strategy.policy = entry.on_failure
-        strategy.check = StateCheck(classes_of(strategy), strategies)
+        strategy.check = StateCheck(classes_of(strategy), strategies, frozenset({PerMarket}))
         return strategy
 
 

@@ -259,8 +259,10 @@ def fold(whole: OpenBar, part: OpenBar) -> None:
         if not (whole.trades or whole.unsided):
             whole.open, whole.high, whole.low = part.open, part.high, part.low
             whole.first_ns, whole.first_id = part.first_ns, part.first_id
-        whole.high = max(whole.high, part.high)
-        whole.low = min(whole.low, part.low)
+        if part.high > whole.high:
+            whole.high = part.high
+        if part.low < whole.low:
+            whole.low = part.low
         whole.close = part.close
         whole.last_ns, whole.last_id = part.last_ns, part.last_id
     whole.trades += part.trades
@@ -268,10 +270,14 @@ def fold(whole: OpenBar, part: OpenBar) -> None:
     whole.bought += part.bought
     whole.sold += part.sold
     whole.unsided += part.unsided
-    whole.because = whole.because or part.because
-    whole.doubtful = whole.doubtful or part.doubtful
-    whole.lagging = whole.lagging or part.lagging
-    whole.venue = whole.venue or part.venue
+    if part.because and not whole.because:
+        whole.because = part.because
+    if part.doubtful:
+        whole.doubtful = True
+    if part.lagging:
+        whole.lagging = True
+    if part.venue:
+        whole.venue = True
     whole.merged_ns = part.end_ns
 
 

@@ -34,7 +34,6 @@ class CandleBars(Closing):
 
         The bars come after all that happens within the candle: the fills, and what they lead to.
         """
-        emit = _at_end(emit)
         instrument, span, at_ns = candle.instrument, candle.interval_ns, candle.recv_ns
         bar = _bar_of(candle)
         market = self._markets.get(instrument)
@@ -44,13 +43,16 @@ class CandleBars(Closing):
         base = market.series[0]
         if span != base.interval_ns:
             # Only candles of the first interval received are parts of longer bars.
-            emit(bar_event(bar, instrument, span, "candle", at_ns))
+            emit(Later(bar_event(bar, instrument, span, "candle", at_ns), END_OF_CANDLE))
             return
-        if base.closed and bar.start_ns <= base.closed[-1].start_ns:
+        emit = _at_end(emit)
+        newest = base.closed[-1] if base.closed else None
+        if newest is not None and bar.start_ns <= newest.start_ns:
             self._replace(market, bar, instrument, at_ns, emit)
             return
         end = End(instrument, market, "candle", at_ns, emit)
-        self._finish(bar.start_ns, end)
+        if newest is None or newest.end_ns != bar.start_ns:  # else no longer bar lacks its last parts
+            self._finish(bar.start_ns, end)
         self._publish(base, bar, end)
         if not market.flat:
             self._set_longer_timer(instrument, market, emit)
@@ -189,7 +191,6 @@ def _at_end(emit: Emit) -> Emit:
 
 def _bar_of(candle: Candle) -> OpenBar:
     end_ns = window_end(candle.interval_ns, candle.start_ns)
-    prices = candle.open, candle.high, candle.low, candle.close
-    bar = OpenBar(candle.start_ns, end_ns, 0, *prices, venue=True)
-    bar.unsided, bar.trades = int(candle.volume), candle.trades
+    bar = OpenBar(candle.start_ns, end_ns, 0, candle.open, candle.high, candle.low, candle.close)
+    bar.unsided, bar.trades, bar.venue = int(candle.volume), candle.trades, True
     return bar

@@ -99,7 +99,6 @@ class Collector:
         self.instruments = Instruments()
         self.first_ns = self.last_ns = 0
         self.start: Amounts | None = None
-        self.end: Amounts | None = None
         self.equity, self.falls = Points(), Points()
         self.days: list[DayPoint] = []
         self.drawdowns = Drawdowns()
@@ -111,6 +110,7 @@ class Collector:
         self.bookings = Bookings(self.instruments, self._prices, self.currency)
         self._marked: EquityMarked | None = None
         self._marks: dict[int, tuple[int, int]] = {}
+        self._closed = (-1, 0, 0, 0)
         self._midnight_ns = self._begin_ns = 0
         handlers: dict[type[Event], Callable[[int, Any], None]] = {
             InstrumentListed: self._listed,
@@ -138,6 +138,11 @@ class Collector:
     def unvalued(self) -> tuple[tuple[str, str], ...]:
         """The (asset, amount) that no number includes, since no price is known; of the newest equity."""
         return () if self._marked is None else self._marked.unvalued
+
+    @property
+    def end(self) -> Amounts | None:
+        """The newest sums of the account, None before its first mark."""
+        return Amounts.of(self._marked) if self._marked is not None else None
 
     def currency(self) -> str:
         """Return the currency of the account: as configured, else that of the first market; "" if unknown."""
@@ -209,9 +214,10 @@ class Collector:
 
     def finish(self) -> None:
         """End the period at the last record."""
-        if self.end is not None:
+        end = self.end
+        if end is not None:
             self._close_days(self.last_ns)
-            last = _point(self.last_ns, self.end)
+            last = _point(self.last_ns, end)
             if self.days[-1] != last:
                 self.days.append(last)
         self.drawdowns.finish(self.last_ns)
@@ -290,6 +296,10 @@ class Collector:
 
     def _close(self, number: int, price: int, at_ns: int) -> None:
         scale = self.instruments[number].price_scale
+        closed = number, price, scale, at_ns
+        if closed == self._closed:
+            return  # a longer bar that ends at the same time
+        self._closed = closed
         self.benchmark.close(number, price, scale, at_ns)
         self.exposures.price(number, price / power_of_ten(scale))
 
@@ -327,24 +337,26 @@ class Collector:
     # The account.
 
     def _equity(self, _seq: int, marked: EquityMarked) -> None:
-        now, at_ns = Amounts.of(marked), max(marked.at_ns, self._begin_ns)
-        if self.end is None:
-            self.start = now
-            self.days.append(_point(self.first_ns, now))
+        at_ns = max(marked.at_ns, self._begin_ns)
+        if self._marked is None:
+            self.start = Amounts.of(marked)
+            self.days.append(_point(self.first_ns, self.start))
         elif self._midnight_ns < at_ns:
             self._close_days(at_ns)
-        self.end, self._marked = now, marked
-        self.drawdowns.add(at_ns, now.equity, now.scale, now.moved)
-        equity = now.equity / power_of_ten(now.scale)
+        self._marked = marked
+        sum_now, scale = int(marked.equity), marked.scale
+        self.drawdowns.add(at_ns, sum_now, scale, int(marked.adjustments))
+        equity = sum_now / power_of_ten(scale)
         self.equity.add(at_ns, equity)
         self.falls.add(at_ns, self.drawdowns.now_percent)
         self.exposures.mark(at_ns, equity)
 
     def _close_days(self, at_ns: int) -> None:
         """Note the equity of each midnight before a time."""
+        end = self.end
         while self._midnight_ns < at_ns:
-            if self.end is not None:
-                self.days.append(_point(self._midnight_ns, self.end))
+            if end is not None:
+                self.days.append(_point(self._midnight_ns, end))
             self._midnight_ns += DAY_NS
 
 

@@ -12,8 +12,11 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import repeat
+from operator import floordiv
 from typing import Final
 
 from engine.analysis.shapes import Curve
@@ -75,11 +78,18 @@ class Points:
             # Narrower spans cannot be few enough: most of them have a point.
             while length_ns // self.span_ns > self._max:
                 self.span_ns *= 2
+            while self._fewest() > self._max // 2 and self.span_ns <= length_ns:
+                self.span_ns *= 2
         self._keep()
         while len(self._values) > self._max // 2 and self.span_ns <= length_ns:
             self.span_ns *= 2
             self._thinned = 0
             self._keep()
+
+    def _fewest(self) -> int:
+        """Return a number of points that the spans keep at least: those of a span, or its ends."""
+        counts = Counter(map(floordiv, self._at_ns, repeat(self.span_ns)))
+        return sum(count if count < _KEPT else 2 for count in counts.values())
 
     def _keep(self) -> None:
         """Keep of each span its first, lowest, highest and last point."""
@@ -127,6 +137,8 @@ class Benchmark:
             self._at_ns = at_ns
         self._pending = True
         known = self.newest.get(number)
+        if known == (price, scale):
+            return
         if known is None or known[1] != scale:
             if known is None:
                 self.firsts[number] = added(Decimal(0), price, scale)

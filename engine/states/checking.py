@@ -51,11 +51,17 @@ class Unstorable(NamedTuple):
 
 
 class StateCheck:
-    """Checks the states of one of `strategies`. `classes` are those that a snapshot finds again, by name."""
+    """Checks the states of one of `strategies`. `classes` are those that a snapshot finds again, by name.
 
-    def __init__(self, classes: Mapping[str, type], strategies: int = 1) -> None:
+    An attribute that is one of `dicts`, subclasses of dict, is stored as a plain one.
+    """
+
+    def __init__(
+        self, classes: Mapping[str, type], strategies: int = 1, dicts: frozenset[type] = frozenset()
+    ) -> None:
         self._classes = classes
         self._strategies = strategies
+        self._dicts = dicts
         self._plain = set(_PLAIN)
         self._known: dict[type, Callable[[Any], bool]] = {
             list: self._read,
@@ -77,9 +83,18 @@ class StateCheck:
         """
         self._whole = whole
         self._work = 0
+        plain, dicts = self._plain, self._dicts
         for name, value in state.items():
-            if type(value) not in self._plain and not self._is_storable(value):
-                found = self.find_exactly({name: value}, where)
+            kind = type(value)
+            if kind in plain:
+                continue
+            if kind in dicts:
+                self._work += 1
+                storable = self._read_dict(value)
+            else:
+                storable = self._is_storable(value)
+            if not storable:
+                found = self.find_exactly({name: dict(value) if kind in dicts else value}, where)
                 if found is not None:
                     return found
         return None

@@ -311,7 +311,7 @@ class StrategyActor(NewestPrices):
         A bar of before the session that is also incomplete is dropped: the engine was down, and the venue's
         candle of that window may still come.
         """
-        end_ns = _end_of(event)
+        end_ns = window_end(event.interval_ns, event.start_ns)
         unseen = end_ns < self.began_ns
         stale = unseen or end_ns < self.trades_from_ns
         if event.instrument not in self._traded or (unseen and event.incomplete):
@@ -334,8 +334,9 @@ class StrategyActor(NewestPrices):
         self.emit = emit
         self.closes[event.instrument] = event
         if self.kept or "on_bar" in self._hooked:
-            bar = self.bar = view_bar(event, *self.named(event.instrument), warmup=warmup)
-            self.windows.add(self.kept, event, bar)
+            bar = self.bar = view_bar(event, self._traded[event.instrument], warmup=warmup)
+            if self.kept:
+                self.windows.add(self.kept, event, bar)
             self.strategy.on_bar(bar)
             self.bar = None
 
@@ -370,16 +371,18 @@ class StrategyActor(NewestPrices):
 
         So the strategy fails at the bar after which the state could not be stored, not at midnight.
         """
-        if end_ns <= self.checked_ns or self.check is None:
+        check = self.check
+        if end_ns <= self.checked_ns or check is None:
             return
         self.checked_ns = end_ns
         self._refuse_hidden_names()
-        whole = not self.unchecked
-        found = self.check.find(self.attributes(), self.name, whole=whole)
-        self.refuse(found)
-        if whole:
-            self.check.refuse_large(self.state, self.name)
-        self.unchecked = self.check.calls_between() if whole else self.unchecked - 1
+        if self.unchecked:
+            self.refuse(check.find(vars(self.strategy), self.name, whole=False))
+            self.unchecked -= 1
+            return
+        self.refuse(check.find(vars(self.strategy), self.name, whole=True))
+        check.refuse_large(self.state, self.name)
+        self.unchecked = check.calls_between()
 
     def refuse(self, found: Unstorable | None) -> None:
         """Raise UsageError for an attribute that cannot be stored, with the lines that set it."""

@@ -284,20 +284,18 @@ def history_bar(candle: CandleRead) -> BarClosed:
     )
 
 
-def view_bar(
-    event: BarClosed | ActivityBarClosed, listed: InstrumentListed, market: str, *, warmup: bool = False
-) -> Bar:
+def view_bar(event: BarClosed | ActivityBarClosed, market: Market, *, warmup: bool = False) -> Bar:
     """Return the view of a closed bar."""
-    unit = power_of_ten(listed.price_scale)
+    unit = market.price_unit
     return Bar(
         event,
-        listed,
-        market,
+        market.listed,
+        market.label,
         format_interval(event.interval_ns) if isinstance(event, BarClosed) else event.kind,
         event.open / unit,
         event.high / unit,
         event.low / unit,
         event.close / unit,
-        int(event.volume) / power_of_ten(listed.size_scale),
+        int(event.volume) / market.size_unit,
         warmup,
     )

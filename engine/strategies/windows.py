@@ -13,7 +13,7 @@ from operator import index
 from typing import Final
 
 from engine.events import ActivityBarClosed, BarClosed, InstrumentListed
-from engine.strategies.views import Bar, view_bar
+from engine.strategies.views import Bar, market_of, view_bar
 from engine.values import InstrumentId
 
 __all__ = ["BARS_MAX", "Closed", "Kept", "Windows"]
@@ -61,6 +61,7 @@ class Windows:
             self._views.pop(key, None)
         views = self._views.get(key)
         if views is None or len(views) != len(window):
-            views = self._views[key] = deque((view_bar(one, *named) for one in window), window.maxlen)
+            market = market_of(*named)
+            views = self._views[key] = deque((view_bar(one, market) for one in window), window.maxlen)
         skipped = len(views) - count
         return [bar for number, bar in enumerate(views) if number >= skipped]

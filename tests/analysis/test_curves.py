@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,20 @@ def test_a_curve_is_bounded_and_keeps_ends_and_extremes(plan: list[tuple[int, in
         assert max(curve.values) == max(newest.values())
     if not curve.thinned:
         assert dict(zip(curve.at_ns, curve.values, strict=True)) == newest
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_spans_that_are_skipped_as_too_narrow_change_nothing(seed: int) -> None:
+    draw = Random(seed)
+    marks, at_ns, points_max = [], 1000 * SECOND_NS, draw.randint(16, 60)
+    for _ in range(draw.randint(60, 400)):
+        at_ns += draw.choice([0, 1, 1, 1, 7, draw.choice([60, 1000])]) * SECOND_NS
+        marks.append((at_ns, float(draw.randint(-50, 50))))
+    points = thinned(marks, points_max)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Points, "_fewest", lambda _: 0)
+        whole = thinned(marks, points_max)
+    assert (points.curve(), points.span_ns) == (whole.curve(), whole.span_ns)
 
 
 def test_every_span_keeps_its_extremes() -> None:

@@ -105,6 +105,18 @@ def test_a_whole_check_finds_what_storing_would_refuse(contents: list[Any]) -> N
     assert check.find(state, "Mine", whole=False) == exact, "small containers are read whole at every call"
 
 
+@given(st.dictionaries(st.text(max_size=2), values, max_size=3))
+def test_an_attribute_that_is_stored_as_a_dict_is_checked_as_one(content: dict[str, Any]) -> None:
+    class Named(dict[str, Any]):
+        """A dict with more to it."""
+
+    check, plain = StateCheck(CLASSES, dicts=frozenset({Named})), StateCheck(CLASSES)
+    for whole in (True, False):
+        found = check.find({"a": Named(content), "b": [Named(content)]}, "Mine", whole=whole)
+        assert found == plain.find({"a": content, "b": [Named(content)]}, "Mine", whole=whole)
+        assert check.calls_between() == plain.calls_between()
+
+
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize(
     "hold",

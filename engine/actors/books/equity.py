@@ -53,8 +53,12 @@ class Equity(NamedTuple):
 
 def valued(ledger: Ledger, venue: str = "") -> Equity:
     """Return what all bookings come to. Losses and fees in other currencies are rounded up, profits down."""
-    sums: dict[str, list[int]] = {}
+    if not ledger.others and not ledger.purses:
+        plain = _of_one_currency(ledger)
+        if plain is not None:
+            return plain
     own = ledger.currency_of(venue)
+    sums: dict[str, list[int]] = {}
     for instrument, books in ledger.books.items():
         listed = ledger.instruments[instrument]
         if not is_of(venue, listed):
@@ -81,6 +85,26 @@ def valued(ledger: Ledger, venue: str = "") -> Equity:
             net = realized + unrealized - fees + funding + moved
             unvalued.append((asset, format_scaled(net, ledger.scale)))
     return Equity(total[0], total[1], total[2], total[3], total[4], tuple(unvalued))
+
+
+def _of_one_currency(ledger: Ledger) -> Equity | None:
+    """Return the same, at less cost, of one account whose markets are all quoted in its currency; else None.
+
+    Most marks are of such accounts, and data of candles has one with every bar.
+    """
+    realized = unrealized = fees = funding = 0
+    instruments, own = ledger.instruments, ledger.currency
+    for instrument, books in ledger.books.items():
+        quote = instruments[instrument].rules.quote
+        if quote and quote != own:
+            return None
+        for book in books.values():
+            realized += book.realized
+            fees += book.fees
+            funding += book.funding
+            if book.size:
+                unrealized += ledger.unrealized(instrument, book)
+    return Equity(realized, unrealized, fees, funding)
 
 
 def netted(ledger: Ledger, venue: str = "") -> int:

@@ -34,7 +34,7 @@ from engine.events import (
     Trade,
 )
 from engine.instruments import Instruments
-from engine.values import InstrumentId, Price, parse_scaled, power_of_ten, wide
+from engine.values import INT64_MAX, InstrumentId, Price, parse_scaled, power_of_ten, wide
 
 __all__ = ["FINER", "SCALE_MIN", "Executed", "Ledger", "Other", "account_currency"]
 
@@ -46,8 +46,12 @@ _NO_BOOKS: Final[Mapping[str, Book]] = MappingProxyType({})
 
 def account_currency(configured: str, instruments: Instruments) -> str:
     """Return the currency that an account is valued in: as configured, else that of the first market."""
-    quotes = (listed.rules.quote for listed in instruments.values() if listed.rules.quote)
-    return configured or next(quotes, "")
+    if configured:
+        return configured
+    for listed in instruments.values():
+        if listed.rules.quote:
+            return listed.rules.quote
+    return ""
 
 
 class Ledger(Actor):
@@ -286,24 +290,18 @@ class Ledger(Actor):
 
     def mark(self, at_ns: int, emit: Emit, *, always: bool = True) -> None:
         """Emit the equity; without `always` only if it has changed since it was last emitted."""
-        self._mark_accounts(at_ns, emit)
+        if self.purses:
+            self._mark_accounts(at_ns, emit)
         begun = self._begun()
         if begun is None:
             return
-        sums = valued(self)
-        start, adjustments = begun[0], begun[1] + sums.moved
-        cash = start + begun[1] + sums.settled
-        numbers = (
-            self.scale,
-            wide(sums.realized),
-            wide(sums.unrealized),
-            wide(sums.fees),
-            wide(cash + sums.unrealized),
-            wide(sums.funding),
-            wide(start),
-            wide(adjustments),
-            sums.unvalued,
-        )
+        realized, unrealized, fees, funding, moved, unvalued = valued(self)
+        start, adjustments = begun
+        equity = start + adjustments + realized - fees + funding + moved + unrealized
+        amounts = (realized, unrealized, fees, equity, funding, start, adjustments + moved)
+        if max(amounts) > INT64_MAX or min(amounts) < -INT64_MAX:
+            amounts = tuple(map(wide, amounts))  # type: ignore[assignment]
+        numbers = (self.scale, *amounts, unvalued)
         if always or numbers != self.marked:
             self.marked = numbers
             emit(EquityMarked(at_ns, *numbers))

@@ -39,7 +39,8 @@ class Counted(State):
 
     def count(self, marked: EquityMarked, *, real: bool) -> None:
         """Count the equity. `real`: the account is at a venue."""
-        self._rescale(marked.scale)
+        if marked.scale > self.scale:
+            self._rescale(marked.scale)
         lift = power_of_ten(self.scale - marked.scale)
         self.moved = int(marked.adjustments) * lift
         equity = int(marked.equity) * lift - self.moved
@@ -50,7 +51,8 @@ class Counted(State):
         if day != self.day:
             self.day, self.begun = day, self.last
         self.last = equity
-        self.peak = max(self.peak, equity)
+        if equity > self.peak:
+            self.peak = equity
 
     def forgive(self) -> None:
         """Count from now on."""
@@ -58,11 +60,10 @@ class Counted(State):
         self.reached = False
 
     def _rescale(self, scale: int) -> None:
-        """Follow the scale of the account's money, which only becomes finer."""
-        if scale > self.scale:
-            for name in ("begun", "peak", "last", "moved"):
-                setattr(self, name, rescale(getattr(self, name), self.scale, scale))
-            self.scale = scale
+        """Move to a finer scale of the account's money."""
+        for name in ("begun", "peak", "last", "moved"):
+            setattr(self, name, rescale(getattr(self, name), self.scale, scale))
+        self.scale = scale
 
 
 class Losses:
@@ -73,12 +74,13 @@ class Losses:
         risk = manager.config.risk
         self._daily = parse_scaled(risk.max_daily_loss, MONEY_TEXT_SCALE)
         self._percent = parse_scaled(risk.max_drawdown_percent, MONEY_TEXT_SCALE)
+        self._limited = bool(self._daily or self._percent)
 
     def note(self, marked: EquityMarked, emit: Emit) -> None:
         """Count the equity, and halt when a limit is reached."""
         counted = self.m.counted
         counted.count(marked, real=self.m.real)
-        reason = "" if counted.reached else self._broken(counted)
+        reason = self._broken(counted) if self._limited and not counted.reached else ""
         if reason:
             counted.reached = True
             self.m.gates.halts.halt(marked.at_ns, reason, emit)

@@ -101,8 +101,10 @@ class PriceFollower(Actor):
     @handles(Candle)
     def note_candle(self, candle: Candle, emit: Emit) -> None:
         """Use the close of a candle, in data that has no trades."""
-        self._known(candle.instrument, emit).last = candle.close
-        self.requests.priced(candle.recv_ns, candle.instrument, emit)
+        known = self.prices.get(candle.instrument) or self._known(candle.instrument, emit)
+        known.last = candle.close
+        if self.waiting:
+            self.requests.priced(candle.recv_ns, candle.instrument, emit)
         self.protection.candle(candle)
 
     @handles(PathReached)

@@ -56,7 +56,7 @@ class Candles:
         market.done_ns = candle.venue_ns
         # One that ends at midnight is received just before: what arrives then comes after it all the same.
         end_ns = min(candle.venue_ns, candle.recv_ns)
-        owners = list(v.books.get(candle.instrument, {}))
+        owners = list(v.books.get(candle.instrument, ()))
         for order in v.orders.get(candle.instrument, ()):
             if order.owner not in owners and order.arrived_ns < end_ns:
                 owners.append(order.owner)

@@ -434,8 +434,8 @@ class SimulatedVenue(Actor):
     def lead(self, candle: Candle, emit: Emit) -> None:
         """Lead the books along a candle."""
         self.now_ns = candle.recv_ns
-        self._happens(candle.recv_ns, candle.venue_ns, emit)
         if self.timing is not None:
+            self.timing.market(candle.recv_ns, candle.venue_ns, emit)
             self.timing.flush(candle.recv_ns, emit)
         self.candles.begin(candle, emit)
 
