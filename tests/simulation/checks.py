@@ -12,6 +12,7 @@ from engine.errors import EngineError
 from engine.events import (
     ENDED,
     AccountAdjusted,
+    AccountMarked,
     ActorFailed,
     BarClosed,
     EquityMarked,
@@ -24,9 +25,9 @@ from engine.events import (
 from engine.journal import list_days, read_frames
 from engine.records import JournalHistory, open_day, read_records
 from replay.verification import replay_day
-from tests.live.kit import KEY
-from tests.simulation.machine import ROOT, make_builder
+from tests.simulation.machine import KEYS, ROOT, make_builder
 from tests.simulation.risk import forbidden_openings
+from tests.simulation.served import Fill, Served, Truth
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -45,13 +46,18 @@ def check(simulation: Simulation) -> None:
         return
     _check_journal(simulation)
     real = simulation.scenario.mode == "live"
+    for venue in simulation.venues:
+        if real:
+            truth = venue.truth()
+            _check_fills(simulation, venue, truth, records)
+            _check_account(simulation, venue, truth, records)
+            _check_orders(simulation, venue, truth, records)
+        _check_bars(simulation, venue, records)
     if real:
-        _check_fills(simulation, records)
-        _check_account(simulation, records)
-        _check_orders(simulation, records)
-    elif simulation.wire.actions:
-        simulation.fail("L09", f"on paper the venue was sent {dict(simulation.wire.actions)}")
-    _check_bars(simulation, records)
+        _check_money(simulation, records)
+    for wire in simulation.wires:
+        if wire.actions and not real:
+            simulation.fail("L09", f"on paper the venue was sent {dict(wire.actions)}")
     store = simulation.machine.store
     if store is not None and (difference := store.difference()):
         simulation.fail("I14", f"rows differ from those made again: {difference}")
@@ -92,94 +98,115 @@ def _check_journal(simulation: Simulation) -> None:
             simulation.fail("I3", reason)
 
 
-def _check_fills(simulation: Simulation, records: list[Event]) -> None:
+def _listed(records: list[Event], venue: str) -> dict[int, InstrumentListed]:
+    """Return the newest listings of a venue's instruments by number."""
+    return {
+        one.instrument: one for one in records if isinstance(one, InstrumentListed) and one.venue == venue
+    }
+
+
+def _check_fills(simulation: Simulation, venue: Served, truth: Truth, records: list[Event]) -> None:
     """The fills of the journal are those of the venue, each once (I7)."""
-    listed = {one.instrument: one for one in records if isinstance(one, InstrumentListed)}
-    ours: dict[tuple[int, int], tuple[str, Decimal, Decimal, Decimal]] = {}
+    listed = _listed(records, venue.venue)
+    ours: dict[tuple[int, int], Fill] = {}
     for fill in records:
-        if isinstance(fill, OrderFilled):
+        if isinstance(fill, OrderFilled) and fill.instrument in listed:
             one = listed[fill.instrument]
             price = Decimal(int(fill.price)).scaleb(-one.price_scale - fill.finer)
             size = Decimal(int(fill.size)).scaleb(-one.size_scale)
             fee = Decimal(int(fill.fee)).scaleb(-one.price_scale - one.size_scale - fill.finer)
-            ours[int(fill.trade_id), fill.venue_order_id] = (one.name, price, size, fee)
-    theirs = {
-        (row["tid"], row["oid"]): (row["coin"], Decimal(row["px"]), Decimal(row["sz"]), Decimal(row["fee"]))
-        for row in simulation.venue.ask("userFillsByTime", startTime=0)
-    }
-    simulation.counts["fills at the venue"] = len(theirs)
-    if ours != theirs:
-        simulation.fail("I7", f"fills differ: {sorted(set(ours.items()) ^ set(theirs.items()))[:3]}")
+            ours[int(fill.trade_id), fill.venue_order_id] = Fill(one.name, price, size, fee)
+    simulation.counts["fills at the venue"] += len(truth.fills)
+    simulation.counts[f"fills at {venue.venue}"] = len(truth.fills)
+    if ours != truth.fills:
+        odd = sorted(set(ours.items()) ^ set(truth.fills.items()))[:3]
+        simulation.fail("I7", f"fills at {venue.venue} differ: {odd}")
 
 
-def _check_account(simulation: Simulation, records: list[Event]) -> None:
+def _check_account(simulation: Simulation, venue: Served, truth: Truth, records: list[Event]) -> None:
     """The positions of the books, and the equity, are the venue's (I7)."""
-    listed = {one.instrument: one for one in records if isinstance(one, InstrumentListed)}
+    listed = _listed(records, venue.venue)
     newest: dict[tuple[str, int], int] = {}
     for change in records:
-        if isinstance(change, PositionChanged):
+        if isinstance(change, PositionChanged) and change.instrument in listed:
             newest[change.strategy, change.instrument] = change.size
     ours: dict[str, Decimal] = {}
     for (_, number), size in newest.items():
         one = listed[number]
         ours[one.name] = ours.get(one.name, Decimal(0)) + Decimal(size).scaleb(-one.size_scale)
     ours = {name: size for name, size in ours.items() if size}
-    state = simulation.venue.ask("clearinghouseState")
-    theirs = {one["position"]["coin"]: Decimal(one["position"]["szi"]) for one in state["assetPositions"]}
-    theirs = {name: size for name, size in theirs.items() if size}
-    if ours != theirs:
-        simulation.fail("I7", f"positions {ours}, the venue has {theirs}")
-    marks = [one for one in records if isinstance(one, EquityMarked)]
-    if marks and not theirs:
+    if ours != truth.positions:
+        simulation.fail("I7", f"positions {ours}, {venue.venue} has {truth.positions}")
+    marks: list[EquityMarked | AccountMarked]
+    if len(simulation.venues) > 1:
+        marks = [one for one in records if isinstance(one, AccountMarked) and one.venue == venue.venue]
+    else:
+        marks = [one for one in records if isinstance(one, EquityMarked)]
+    if marks and not truth.positions:
         equity = Decimal(int(marks[-1].equity)).scaleb(-marks[-1].scale)
-        value = Decimal(state["marginSummary"]["accountValue"])
-        if abs(equity - value) >= CENT:
-            simulation.fail("I7", f"equity {equity}, the venue has {value}")
+        if abs(equity - truth.equity) >= CENT:
+            simulation.fail("I7", f"equity {equity}, {venue.venue} has {truth.equity}")
+
+
+def _check_money(simulation: Simulation, records: list[Event]) -> None:
+    """There is no money that nothing explains, and the equity is the sum of the accounts (I7)."""
     odd = [one for one in records if isinstance(one, AccountAdjusted) and one.reason == "unexplained"]
     left = sum((Decimal(int(one.amount)).scaleb(-one.scale) for one in odd), Decimal(0))
     simulation.counts["unexplained"] = len(odd)
     if odd:
         simulation.fail("I7", f"money that nothing explains: {left} in {len(odd)} differences, as {odd[0]}")
+    if len(simulation.venues) < 2:
+        return
+    known: dict[str, Decimal] = {}
+    for event in records:
+        if isinstance(event, AccountMarked):
+            known[event.venue] = Decimal(int(event.equity)).scaleb(-event.scale)
+        elif isinstance(event, EquityMarked) and len(known) == len(simulation.venues):
+            equity = Decimal(int(event.equity)).scaleb(-event.scale)
+            if abs(equity - sum(known.values())) >= CENT:
+                simulation.fail("I7", f"equity {equity} is not the sum of the accounts {known}: {event}")
+                return
 
 
-def _check_orders(simulation: Simulation, records: list[Event]) -> None:
+def _check_orders(simulation: Simulation, venue: Served, truth: Truth, records: list[Event]) -> None:
     """An order that counts as never placed is not at the venue, and what is open there is known (I10)."""
-    states = {one.client_order_id: one.state for one in records if isinstance(one, OrderChanged)}
-    for row in simulation.venue.ask("historicalOrders"):
-        name, status = row["order"].get("cloid"), row["status"]
-        placed = status in ("open", "filled", "triggered") or Decimal(row["order"]["origSz"]) != Decimal(
-            row["order"]["sz"]
-        )
-        if name is not None and placed and states.get(name) == "Rejected":
-            simulation.fail("I10", f"order {name} counts as rejected; at the venue it is {status}")
+    listed = _listed(records, venue.venue)
+    states = {
+        one.client_order_id: one.state
+        for one in records
+        if isinstance(one, OrderChanged) and one.instrument in listed
+    }
+    for name, status in truth.placed.items():
+        if states.get(name) == "Rejected":
+            simulation.fail("I10", f"order {name} counts as rejected; at {venue.venue} it is {status}")
     live = {name for name, state in states.items() if state not in ENDED}
-    opened = {row["cloid"] for row in simulation.venue.ask("frontendOpenOrders") if row.get("cloid")}
-    if not opened <= live:
-        simulation.fail("I10", f"open at the venue, ended in the journal: {sorted(opened - live)[:3]}")
+    if not truth.opened <= live:
+        left = sorted(truth.opened - live)[:3]
+        simulation.fail("I10", f"open at {venue.venue}, ended in the journal: {left}")
 
 
-def _check_bars(simulation: Simulation, records: list[Event]) -> None:
+def _check_bars(simulation: Simulation, venue: Served, records: list[Event]) -> None:
     """A bar that says it is complete has every trade of its window, and no other, in each revision (I8).
 
+    A candle of the second venue does not count aggregated trades, and then the bar has no count.
     While the venue is silent about one channel of a connection that lives, only the last revision has to:
     nothing on the connection shows it.
     """
     newest = {
         (bar.instrument, bar.interval_ns, bar.start_ns): bar for bar in records if isinstance(bar, BarClosed)
     }
-    names = {one.instrument: one.name for one in records if isinstance(one, InstrumentListed)}
-    numbers = {one.name: one.listed.instrument for one in simulation.venue._market.instruments}
+    listed, numbers = _listed(records, venue.venue), venue.names
     for bar in records:
-        if not isinstance(bar, BarClosed):
+        if not isinstance(bar, BarClosed) or bar.instrument not in listed:
             continue
         simulation.counts["bars incomplete" if bar.incomplete else "bars complete"] += 1
         end_ns = bar.start_ns + bar.interval_ns
-        if bar.incomplete or simulation.venue.spoiled_in(bar.start_ns, end_ns):
+        if bar.incomplete or venue.spoiled_in(bar.start_ns, end_ns):
             continue
         is_last = bar is newest[bar.instrument, bar.interval_ns, bar.start_ns]
-        if not is_last and simulation.venue.silenced_in(bar.start_ns, end_ns):
+        if not is_last and venue.silenced_in(bar.start_ns, end_ns):
             continue
-        truth = simulation.venue.window(numbers[names[bar.instrument]], bar.start_ns, end_ns)
+        truth = venue.window(numbers[listed[bar.instrument].name], bar.start_ns, end_ns)
         prices = [trade.price for trade in truth]
         expected = (len(truth), sum(trade.size for trade in truth))
         same = not prices or (bar.open, bar.high, bar.low, bar.close) == (
@@ -188,7 +215,8 @@ def _check_bars(simulation: Simulation, records: list[Event]) -> None:
             min(prices),
             prices[-1],
         )
-        if (bar.trades, bar.volume) != expected or not same:
+        count = len(truth) if bar.closed_by == "candle" and not bar.trades else bar.trades
+        if (count, bar.volume) != expected or not same:
             simulation.fail("I8", f"a complete bar differs from the venue's {expected}: {bar}")
             return
 
@@ -200,8 +228,8 @@ def _check_marks(simulation: Simulation, records: list[Event]) -> None:
             simulation.fail("actor", f"{failed}")
             break
     for name, data in simulation.machine.disk.files().items():
-        if KEY[2:].encode() in data:
-            simulation.fail("I12", f"{name} holds the key")
+        if any(key.encode() in data for key in KEYS):
+            simulation.fail("I12", f"{name} holds a key")
     before, after = simulation.tasks
     if after > before + 10:
         simulation.fail("I11", f"{before} tasks at the beginning, {after} at the end")

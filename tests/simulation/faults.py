@@ -9,21 +9,16 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import trio
 
-from tests.live.kit import KEY
-from tests.sandbox.exchange.kit import signed
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.scenario import Step
 from tests.simulation.times import SECOND_NS
-from tests.simulation.venue import INSTRUMENTS
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
 __all__ = ["Faults"]
-
-SIZES = ("0.001", "0.02")
 
 
 class Faults:
@@ -32,10 +27,21 @@ class Faults:
     def __init__(self, simulation: Simulation, nursery: trio.Nursery) -> None:
         self._simulation = simulation
         self._nursery = nursery
-        self._nonce = 0
+        self._at = 0
+
+    @property
+    def _venue(self) -> Any:
+        """The venue that the step is about."""
+        return self._simulation.venues[self._at]
+
+    @property
+    def _network(self) -> SimulatedNetwork:
+        """What lies between the engine and that venue."""
+        return self._simulation.machine.networks[self._at]
 
     def do(self, step: Step) -> None:
         """Carry out a step, and count it if it happened."""
+        self._at = min(step.venue, len(self._simulation.venues) - 1)
         if getattr(self, "_" + step.kind.replace(" ", "_"))(*step.values):
             self._simulation.note(step.kind)
 
@@ -79,12 +85,12 @@ class Faults:
         return False  # counted when it happens
 
     def _kill_at_a_send(self, after: int, power: bool) -> bool:
-        machine, network = self._simulation.machine, self._simulation.machine.network
+        machine, network = self._simulation.machine, self._network
         left = [after]
 
         def sending() -> None:
             left[0] -= 1
-            if left[0] < 0 and machine.network is network:
+            if left[0] < 0 and network in machine.networks:
                 network.sending = lambda: None
                 machine.kill(power=power)
 
@@ -131,22 +137,22 @@ class Faults:
     # The network.
 
     def _cut(self) -> bool:
-        return self._simulation.machine.network.cut()
+        return self._network.cut()
 
     def _cut_all(self) -> bool:
-        return self._simulation.machine.network.cut_all()
+        return self._network.cut_all()
 
     def _partition(self, seconds: float) -> bool:
-        return self._simulation.machine.network.partition(seconds)
+        return self._network.partition(seconds)
 
     def _black_hole(self) -> bool:
-        return self._simulation.machine.network.black_hole()
+        return self._network.black_hole()
 
     def _slow_network(self, delay_s: float, seconds: float) -> bool:
-        return self._simulation.machine.network.slow(delay_s, seconds)
+        return self._network.slow(delay_s, seconds)
 
     def _fragments(self, seconds: float) -> bool:
-        return self._simulation.machine.network.fragment(seconds)
+        return self._network.fragment(seconds)
 
     # Time.
 
@@ -169,15 +175,17 @@ class Faults:
     def _suspend(self, seconds: float) -> bool:
         """The machine sleeps: its monotonic clock stands still, and long ones lose the connections."""
         self._simulation.times.suspended_ns += round(seconds * SECOND_NS)
-        self._simulation.venue.go_on(seconds)
+        for venue in self._simulation.venues:
+            venue.go_on(seconds)
         if seconds > 60:
-            self._simulation.machine.network.cut_all()
+            for network in self._simulation.machine.networks:
+                network.cut_all()
         return True
 
     # The venue.
 
     def _venue_restart(self, seconds: float) -> bool:
-        self._simulation.venue.restart(seconds)
+        self._venue.restart(seconds)
         return True
 
     def _lost_reply(self, count: int) -> bool:
@@ -217,43 +225,16 @@ class Faults:
         return self._arm("silent", 1, scope="ws")
 
     def _arm(self, kind: str, count: int, **more: Any) -> bool:
-        self._simulation.venue.faults.arm(kind, count, **more)
+        self._venue.faults.arm(kind, count, **more)
         return False  # the venue counts those that fire
 
     # Others with the account's key.
 
     def _outside_order(self, market: int, buys: bool) -> bool:
-        venue = self._simulation.venue
-        quote = venue._market.by_name[INSTRUMENTS[market]].quote
-        if quote is None:
-            return False
-        scale = venue._market.by_name[INSTRUMENTS[market]].listed.price_scale
-        price = quote.ask if buys else quote.bid
-        wire = {
-            "a": market,
-            "b": buys,
-            "p": _text(price, scale),
-            "s": SIZES[market],
-            "r": False,
-            "t": {"limit": {"tif": "Ioc"}},
-        }
-        self._act({"type": "order", "orders": [wire], "grouping": "na"})
-        return True
+        return self._venue.trade_outside(market, buys=buys)
 
     def _outside_cancel(self) -> bool:
-        opened = self._simulation.venue.ask("openOrders")
-        if not opened:
-            return False
-        one = opened[self._simulation.chance.randrange(len(opened))]
-        asset = INSTRUMENTS.index(one["coin"])
-        self._act({"type": "cancel", "cancels": [{"a": asset, "o": one["oid"]}]})
-        return True
-
-    def _act(self, action: dict[str, Any]) -> None:
-        """Carry out an action with the account's key; its nonce is one that the engine skips."""
-        venue = self._simulation.venue
-        self._nonce = max(self._nonce + 1, venue.now_ms - 1500)
-        venue.act_directly(msgspec.json.encode(signed(action, self._nonce, KEY)))
+        return self._venue.cancel_outside(self._simulation.chance)
 
     def _later(self, seconds: float, call: Any) -> None:
         async def wait() -> None:
@@ -261,8 +242,3 @@ class Faults:
             call()
 
         self._nursery.start_soon(wait)
-
-
-def _text(price: int, scale: int) -> str:
-    whole, part = divmod(price, 10**scale)
-    return f"{whole}.{part:0{scale}d}".rstrip("0").rstrip(".")

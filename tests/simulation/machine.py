@@ -21,6 +21,9 @@ from unittest.mock import patch
 
 import trio
 
+from adapters.binance.gateway.keys import Signer as SecondSigner
+from adapters.binance.markets import USDM
+from adapters.binance.venue import BinanceUsdmVenue
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.networks import TESTNET_URL
 from adapters.hyperliquid.venue import HyperliquidVenue
@@ -35,14 +38,20 @@ from engine.runtime.notices import Notice
 from engine.runtime.plan import LiveResult
 from engine.session import SessionBuilder
 from engine.strategies import Strategy
+from tests.binance.gateway.kit import API_KEY, SECRET
 from tests.live.kit import KEY
 from tests.simulation.disks import SimulatedDisk, Writer
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.stores import Store, stored
 
-__all__ = ["ROOT", "Machine", "make_builder"]
+__all__ = ["KEYS", "ROOT", "Machine", "make_builder"]
 
 ROOT = Path("/journal")
+
+SECOND_URL = USDM.networks["testnet"][0]
+
+KEYS = (KEY[2:], SECRET)
+"""What no file and no text may hold."""
 
 SEGMENT_BYTES = 1 << 16
 """Small, so that a day has several segments."""
@@ -72,14 +81,14 @@ class Ids:
 
 
 class Machine:
-    """One machine. `make_network` opens a network for a new process."""
+    """One machine. `make_networks` opens a network to each venue for a new process."""
 
     def __init__(
         self,
         config: Config,
         chance: Random,
         nursery: trio.Nursery,
-        make_network: Callable[[], SimulatedNetwork],
+        make_networks: Callable[[], list[SimulatedNetwork]],
         fired: Callable[[str], None],
         broken: Callable[[str, str], None],
     ) -> None:
@@ -91,7 +100,7 @@ class Machine:
         self.disk = SimulatedDisk(fired)
         self.writer = Writer(nursery)
         self.writer.disk = self.disk
-        self.network: SimulatedNetwork
+        self.networks: list[SimulatedNetwork]
         self.live: _Acknowledging | None = None
         self.acknowledged: list[tuple[int, bytes]] = []  # (seq, digest) of the last frame at each kill
         self.starts = 0
@@ -104,7 +113,7 @@ class Machine:
         self.resume = False
         self._chance = chance
         self._fired = fired
-        self._make_network = make_network
+        self._make_networks = make_networks
         self._process = trio.CancelScope()
         self._killed = False
         self._last = False
@@ -119,13 +128,13 @@ class Machine:
 
     def kill(self, *, power: bool) -> bool:
         """End the process at this moment; with `power`, the machine loses power. Return whether one ran."""
-        if self._killed or self.network.is_gone:
+        if self._killed or self.networks[0].is_gone:
             return False
         self._killed = True
         if self.live is not None and hasattr(self.live, "committer"):
             self.acknowledged.append(self.live.acknowledged)
         self.kills += 1
-        self.network.vanish()
+        self._vanish()
         left = self.disk.crashed(self._chance, power=power)
         self.disk.abandon()
         self.disk = self.writer.disk = left
@@ -145,33 +154,46 @@ class Machine:
             self._flip()
         self._killed = False
         self._process = trio.CancelScope()
-        self.network = self._make_network()
+        self.networks = self._make_networks()
         try:
             with self._process:
                 self.results.append(await self._session())
         except Exception as error:
             if not self._killed:
                 self._note_end(error)
-        self.network.vanish()
+        self._vanish()
         self.live = None
+
+    def _vanish(self) -> None:
+        for network in self.networks:
+            network.vanish()
 
     async def _session(self) -> LiveResult:
         options = LiveOptions(
             config=self.config,
             root=ROOT,
-            venue=HyperliquidVenue(self.network),
-            signer=Signer(KEY) if self.config.mode == "live" else None,
+            venue=HyperliquidVenue(self.networks[0]),
+            **self._signers(),
             disk=self.disk,
             fresh=tuple(one.title for one in self.config.strategies),
             resume=self.resume,
         )
-        plan = await make_plan(options, TESTNET_URL)
+        others = [(BinanceUsdmVenue(network), SECOND_URL) for network in self.networks[1:]]
+        plan = await make_plan(options, TESTNET_URL, others)
         shown = f"{options}{plan}{[line() for line in plan.health.values()]}"
-        if KEY[2:] in shown:
+        if any(one in shown for one in KEYS):
             self.broken("I12", "what a session is made of shows the key")
         self.live = _Acknowledging(plan, self._heard)
         self.live.machine = self
         return await self.live.run()
+
+    def _signers(self) -> dict[str, Any]:
+        if self.config.mode != "live":
+            return {}
+        if len(self.networks) == 1:
+            return {"signer": Signer(KEY)}
+        second = SecondSigner(f"{API_KEY} {SECRET}", "main")
+        return {"signers": {"hyperliquid": Signer(KEY), "binance-usdm": second}}
 
     def _flip(self) -> None:
         """Flip a bit of an acknowledged frame that is not the last one of the newest segment."""

@@ -10,8 +10,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from adapters.exchange.market import _BLOCK_MS, InstrumentProfile, _InstrumentGenerator
-from adapters.sandbox.market import SyntheticMarket
+from adapters.exchange.market import (
+    _BLOCK_MS,
+    InstrumentProfile,
+    Lists,
+    SyntheticMarket,
+    _InstrumentGenerator,
+)
 from engine.events import Quote, Trade
 
 __all__ = ["PacedMarket"]
@@ -32,8 +37,9 @@ class PacedMarket(SyntheticMarket):
         gap_s: float,
         quiet_gap_s: float,
         busy: Sequence[tuple[float, float]] | None,
+        lists: Lists,
     ) -> None:
-        super().__init__(seed, instruments)
+        super().__init__(seed, instruments, lists=lists)
         self._profiles = [msgspec.structs.replace(one, gap_ms=int(gap_s * 1000)) for one in self._profiles]
         self._quiet_ms = int(quiet_gap_s * 1000)
         self._busy = busy

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import httpx
 import trio
 
+from adapters.exchange.protocol import Request
 from adapters.transport.connection import Dial
 from adapters.transport.network import Network
 
@@ -170,7 +171,7 @@ class SimulatedNetwork(Network):
         self,
         chance: Random,
         serve: Callable[[Tcp], Awaitable[None]],
-        answer: Callable[[str, bytes, Tcp], Awaitable[Answered | None]],
+        answer: Callable[[Request, Tcp], Awaitable[Answered | None]],
         nursery: trio.Nursery,
     ) -> None:
         self.links: dict[Tcp, None] = {}
@@ -181,7 +182,7 @@ class SimulatedNetwork(Network):
         self.is_gone = False
         self.bytes = 0
         self.requests = 0
-        self.sent: Callable[[str, bytes], None] = lambda _path, _body: None
+        self.sent: Callable[[Request], None] = lambda _: None
         self.begun: Callable[[str], None] = lambda _: None
         self.answered: Callable[[Answered], None] = lambda _: None
         self.sending: Callable[[], None] = lambda: None
@@ -268,12 +269,12 @@ class SimulatedNetwork(Network):
         """See `Network.http`."""
         return _Http(self)
 
-    async def request(self, path: str, body: bytes) -> Answered:
+    async def request(self, asked: Request) -> Answered:
         """Carry one request to the venue and its answer back. Raises httpx.HTTPError.
 
         What has left is delivered even if the caller stops waiting.
         """
-        self.begun(path)
+        self.begun(asked.path)
         try:
             await self._reach()
         except OSError as error:
@@ -284,23 +285,21 @@ class SimulatedNetwork(Network):
         self.sending()
         if self.is_gone:
             await trio.sleep_forever()
-        self.sent(path, body)
+        self.sent(asked)
         done = trio.Event()
         found: list[Answered] = []
-        self._nursery.start_soon(self._carry, path, body, link, found, done)
+        self._nursery.start_soon(self._carry, asked, link, found, done)
         await done.wait()
         if not found:
             raise httpx.ReadError("the connection was reset")
         self.answered(found[0])
         return found[0]
 
-    async def _carry(
-        self, path: str, body: bytes, link: Tcp, found: list[Answered], done: trio.Event
-    ) -> None:
+    async def _carry(self, asked: Request, link: Tcp, found: list[Answered], done: trio.Event) -> None:
         with link.scope:
             await trio.sleep(self.delay())
             await self._together()
-            answered = await self._answer(path, body, link)
+            answered = await self._answer(asked, link)
             if answered is not None and not link.is_cut:
                 await trio.sleep(self.delay())
                 await self._together()
@@ -331,7 +330,11 @@ class _Http(httpx.AsyncBaseTransport):
         wait_s = request.extensions.get("timeout", {}).get("read") or math.inf
         answered: Answered | None = None
         with trio.move_on_after(wait_s):
-            answered = await self._network.request(request.url.path, await request.aread())
+            url = request.url
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            body = await request.aread()
+            asked = Request(request.method, url.path, url.query.decode(), headers, body)
+            answered = await self._network.request(asked)
         if answered is None:
             raise httpx.ReadTimeout(f"no answer within {wait_s:g} s")
         return httpx.Response(

@@ -18,6 +18,7 @@ from unittest.mock import patch
 import msgspec
 import trio
 
+from adapters.binance.gateway.reading import Reading as SecondReading
 from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.gateway.nonces import Nonces
@@ -30,11 +31,13 @@ from adapters.transport.governor import Governor
 from adapters.transport.stream import Stream
 from engine import records as engine_records
 from engine.actors import Aggregator, Execution
-from engine.actors.orders import gates
-from engine.events import COMMANDS
+from engine.actors.orders import conditions, gates
+from engine.actors.orders.conditions import Conditions
+from engine.events import COMMANDS, GatewayDown
 from engine.journal import JournalWriter, list_segments, recovery
 from engine.runtime import starting
 from engine.runtime.committer import Committer
+from engine.runtime.router import Marked
 from engine.stores.sqlite.store import SqliteStore
 from tests.live.kit import KEY
 from tests.simulation.disks import SimulatedDisk
@@ -55,7 +58,7 @@ class Planted(NamedTuple):
     """A bug: its number, what is wrong, and the patches (object, name, replacement of the original).
 
     `stores`: it is in a store, so the sessions have one. `days`: it is looked for in days, where many more
-    requests are refused.
+    requests are refused. `venues`: it shows only where real orders go to two.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Planted(NamedTuple):
     patches: tuple[tuple[Any, str, Callable[[Any], Any]], ...]
     stores: bool = False
     days: bool = False
+    venues: int = 1
 
 
 class Found(NamedTuple):
@@ -81,7 +85,11 @@ def find(bug: Planted, first_seed: int = 1) -> Found | None:
     """
     for count in range(SEEDS_MAX):
         seed = first_seed + count
-        scenario = draw_day(seed) if bug.days else draw(seed, HOURS, per_hour=PER_HOUR, stores=bug.stores)
+        scenario = (
+            draw_day(seed)
+            if bug.days
+            else draw(seed, HOURS, per_hour=PER_HOUR, stores=bug.stores, venues=bug.venues)
+        )
         with planted(bug):
             said = _broken_by(scenario)
         if said is not None and _broken_by(scenario) is None:
@@ -285,6 +293,34 @@ def _true(original: Any) -> Any:
     return true
 
 
+def _of_all(original: Any) -> Any:
+    def working_at(self: Any, venue: str) -> Any:
+        return original(self, "")
+
+    return working_at
+
+
+def _one_for_all(original: Any) -> Any:
+    def account(self: Any, venue: str) -> Any:
+        return next(iter(self.accounts.values()), self)
+
+    return account
+
+
+def _unmarked(original: Any) -> Any:
+    def marked(self: Any, event: Any) -> Any:
+        return event if isinstance(event, GatewayDown) else original(self, event)
+
+    return marked
+
+
+def _free(original: Any) -> Any:
+    def fill(self: Any, symbol: Any, side: Any, price: Any, size: Any, fee: Any, *rest: Any) -> Any:
+        return original(self, symbol, side, price, size, ("0", fee[1]), *rest)
+
+    return fill
+
+
 PLANTED: Final = (
     Planted("X01", "a frame counts as durable before its sync", ((JournalWriter, "_sync_data", _nothing),)),
     Planted("X02", "folders are not synced", ((SimulatedDisk, "fsync_dir", _nothing),)),
@@ -326,6 +362,21 @@ PLANTED: Final = (
     Planted("P6", "late trades are left out", ((Aggregator, "_add_late", _nothing),)),
     Planted("P7", "a torn tail is not cut", ((recovery, "carry_out", _empty),)),
     Planted("P8", "windows close without a proof of their end", ((Aggregator, "_reaches", _true),)),
+    Planted(
+        "V1",
+        "each venue is asked about the orders of all",
+        ((Execution, "working_at", _of_all),),
+        venues=2,
+    ),
+    Planted(
+        "V2",
+        "one account that was read counts for all",
+        ((Conditions, "account", _one_for_all),),
+        venues=2,
+    ),
+    Planted("V3", "a lost account is not named", ((Marked, "_marked", _unmarked),), venues=2),
+    Planted("V4", "a feed counts as that of another venue", ((conditions, "_is_another", _true),), venues=2),
+    Planted("V5", "the second venue's fees are not read", ((SecondReading, "fill", _free),), venues=2),
 )
 
 

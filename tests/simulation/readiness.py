@@ -41,12 +41,13 @@ def reason_not_ready(live: Live | None) -> tuple[str, str]:
         return "halted", f"{gate.quarantined} {gate.paused}"
     if not gate.feeds:
         return "feed", "no feed has come up"
-    if gate.unreconciled and manager.real:
-        return "account", gate.unreconciled
-    if abs(gate.skew_ns) > SKEW_NS_MAX and manager.real:
-        return "clock", f"{gate.skew_ns / 1e9:+.3f} s off the venue's clock"
-    if len(gate.unknown) > UNKNOWN_MAX:
-        return "unknown", f"{len(gate.unknown)} orders"
+    for account in [*gate.accounts.values()] or [gate]:
+        if account.unreconciled and manager.real:
+            return "account", account.unreconciled
+        if abs(account.skew_ns) > SKEW_NS_MAX and manager.real:
+            return "clock", f"{account.skew_ns / 1e9:+.3f} s off the venue's clock"
+        if len(account.unknown) > UNKNOWN_MAX:
+            return "unknown", f"{len(account.unknown)} orders"
     for instrument, listed in manager.instruments.items():
         max_age_ms = manager.config.risk.max_price_age_ms
         why = not_fresh(gate, listed, manager.price(instrument), now_ns, max_age_ms)

@@ -69,7 +69,7 @@ def figures_of(simulation: Simulation) -> Figures:
     found["starts"] = machine.starts
     found["kills"] = machine.kills
     found["repairs"] = counts["TailRepaired"]
-    found["orders sent"] = simulation.wire.orders.total()
+    found["orders sent"] = sum(wire.orders.total() for wire in simulation.wires)
     found["unknown"] = counts["OrderUnknown"]
     found["refused"] = counts["OrderRefused"]
     found["acknowledged"] = len(machine.acknowledged)

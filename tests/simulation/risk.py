@@ -17,6 +17,7 @@ from engine.events import (
     FeedHeard,
     FeedUp,
     GatewayDown,
+    InstrumentListed,
     OperatorCommand,
     OrderApproved,
     OrderChanged,
@@ -34,43 +35,72 @@ STOP = "operator: stop"
 """An orderly stop refuses openings until its session has ended."""
 
 
+class _Known:
+    """What the records say of one venue: why nothing may be opened there, and when its feed was heard."""
+
+    def __init__(self) -> None:
+        self.feed = self.account = "no session"
+        self.heard_ns = 0
+        self.unknown: set[str] = set()
+
+
 def forbidden_openings(records: Iterable[Event], risk: RiskConfig, *, real: bool) -> list[str]:
-    """Return what was approved and must not have been, with the reason. On paper no account is read."""
+    """Return what was approved and must not have been, with the reason. On paper no account is read.
+
+    Each venue has a feed and an account of its own; with several no account may be opened in before all were
+    read once in the journal.
+    """
     found: list[str] = []
-    feed, account, halted = "no session", "no session", ""
-    heard_ns = 0
-    unknown: set[str] = set()
+    halted = ""
+    venues: dict[str, _Known] = {}
+    of: dict[int, _Known] = {}
+    unread: set[str] = set()
     for event in records:
-        if isinstance(event, Trade | Quote):
-            heard_ns = max(heard_ns, event.recv_ns)
+        if isinstance(event, InstrumentListed):
+            unread |= {event.venue} - venues.keys()
+            of[event.instrument] = venues.setdefault(event.venue, _Known())
+        elif isinstance(event, Trade | Quote):
+            known = of[event.instrument]
+            known.heard_ns = max(known.heard_ns, event.recv_ns)
         elif isinstance(event, FeedHeard):
-            heard_ns = max(heard_ns, event.heard_ns)
+            venues[event.feed].heard_ns = max(venues[event.feed].heard_ns, event.heard_ns)
         elif isinstance(event, SessionStarted):
-            feed, account = "it has not come up", "it has not been read" if real else ""
+            for known in venues.values():
+                known.feed, known.account = "it has not come up", "it has not been read" if real else ""
             halted = "" if halted == STOP else halted
         elif isinstance(event, FeedUp):
-            feed, heard_ns = "", event.recv_ns
+            venues[event.feed].feed, venues[event.feed].heard_ns = "", event.recv_ns
         elif isinstance(event, FeedDown):
-            feed = event.reason
+            venues[event.feed].feed = event.reason
         elif isinstance(event, AccountRead):
-            account = ""
+            for known in _accounts(venues, event.venue):
+                known.account = ""
+            unread.discard(event.venue)
         elif isinstance(event, GatewayDown):
-            account = event.reason
+            for known in _accounts(venues, event.venue):
+                known.account = event.reason
         elif isinstance(event, EngineHalted):
             halted = event.reason
         elif isinstance(event, OperatorCommand):
             halted = "" if event.command == "resume" else halted
         elif isinstance(event, OrderChanged):
+            unknown = of[event.instrument].unknown
             (unknown.add if event.state == "Unknown" else unknown.discard)(event.client_order_id)
         elif isinstance(event, OrderApproved) and event.terms.role != CLOSE:
-            age_ms = (event.at_ns - heard_ns) // MS
+            known = of[event.instrument]
+            age_ms = (event.at_ns - known.heard_ns) // MS
             for why, wrong in (
-                (f"the feed is down: {feed}", feed),
-                (f"the account is not known: {account}", account),
+                (f"the feed is down: {known.feed}", known.feed),
+                (f"the account is not known: {known.account}", known.account),
+                (f"{sorted(unread)} was never read", real and len(venues) > 1 and unread),
                 (f"a halt is in force: {halted}", halted),
                 (f"the feed was heard {age_ms} ms ago", age_ms > risk.max_price_age_ms),
-                (f"{len(unknown)} orders are Unknown", len(unknown) > UNKNOWN_MAX),
+                (f"{len(known.unknown)} orders are Unknown", len(known.unknown) > UNKNOWN_MAX),
             ):
                 if wrong:
                     found.append(f"an opening was approved while {why}: {event}")
     return found
+
+
+def _accounts(venues: dict[str, _Known], name: str) -> Iterable[_Known]:
+    return (venues[name],) if name else venues.values()

@@ -33,13 +33,18 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=1.0, help="simulated hours of each seed")
     parser.add_argument("--faults", type=float, default=FAULTS_PER_HOUR, help="faults per simulated hour")
     parser.add_argument("--days", action="store_true", help="simulate a day for each seed, most of it quiet")
+    parser.add_argument("--venues", type=int, default=1, help="real orders at so many venues, 1 or 2")
     parser.add_argument("--shrink", action="store_true", help="shorten a scenario that fails")
     asked = parser.parse_args()
     first, _, last = asked.seeds.partition("-")
     total, failed = Figures(), 0
     began, began_cpu = time.perf_counter(), time.process_time()
     for seed in range(int(first), int(last or first) + 1):
-        scenario = draw_day(seed) if asked.days else draw(seed, asked.hours, per_hour=asked.faults)
+        scenario = (
+            draw_day(seed)
+            if asked.days
+            else draw(seed, asked.hours, per_hour=asked.faults, venues=asked.venues)
+        )
         simulation = simulate(scenario)
         total.add(figures_of(simulation))
         if simulation.broken:
@@ -57,6 +62,7 @@ def _explain(scenario: Scenario, simulation: Simulation, asked: argparse.Namespa
     for invariant, words in simulation.broken:
         print(f"seed {scenario.seed}: {invariant}: {words}", flush=True)
     options = "--days" if asked.days else f"--hours {asked.hours:g} --faults {asked.faults:g}"
+    options += " --venues 2" if asked.venues > 1 else ""
     print(f"  again: python -m tests.simulation.run {scenario.seed} {options} --shrink")
     if not asked.shrink:
         return

@@ -18,12 +18,16 @@ __all__ = ["COUNTED", "KINDS", "STORED", "Scenario", "Step", "draw", "draw_day",
 
 
 class Step(NamedTuple):
-    """An event: when (seconds since the start), its kind, its values, and how long it lasts at most."""
+    """An event: when (seconds since the start), its kind, its values, and how long it lasts at most.
+
+    `venue`: which of several venues it is about, if it is about one.
+    """
 
     at_s: float
     kind: str
     values: tuple[Any, ...] = ()
     lasts_s: float = 0.0
+    venue: int = 0
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -32,7 +36,7 @@ class Scenario(msgspec.Struct, frozen=True):
     `gap_s`: the mean time between two events of a market. Outside of the `stretches` (from and to, seconds
     since the start) it is `quiet_gap_s`, and the engine looks at what may have happened less often
     (`pace.py`); without any, the whole time is busy. Strategies act on bars of a minute, or with `on_trades`
-    on trades. `mode`: live or paper; `stores`: with rows in SQLite.
+    on trades. `mode`: live or paper; `stores`: with rows in SQLite; `venues`: how many there are.
     """
 
     seed: int
@@ -47,6 +51,7 @@ class Scenario(msgspec.Struct, frozen=True):
     on_trades: bool = False
     mode: str = "live"
     stores: bool = False
+    venues: int = 1
 
 
 Draw = Callable[[Random], tuple[tuple[Any, ...], float]]
@@ -181,10 +186,17 @@ def never_happened(fired: Counter[str]) -> list[str]:
 
 
 def draw(
-    seed: int, hours: float, *, per_hour: float = 14.0, mode: str = "live", stores: bool = False
+    seed: int,
+    hours: float,
+    *,
+    per_hour: float = 14.0,
+    mode: str = "live",
+    stores: bool = False,
+    venues: int = 1,
 ) -> Scenario:
     """Return the scenario of a seed: about `per_hour` faults an hour, some of them close together."""
     chance = Random(f"{seed} scenario")
+    where = Random(f"{seed} venues")
     steps: list[Step] = []
     at_s, end_s = 0.0, hours * 3600 - LAST_S
     kinds = KINDS | STORED if stores else KINDS
@@ -200,7 +212,7 @@ def draw(
         kind = chance.choices(names, weights)[0]
         values, lasts_s = kinds[kind][1](chance)
         if at_s + lasts_s < end_s:
-            steps.append(Step(round(at_s, 3), kind, values, lasts_s))
+            steps.append(Step(round(at_s, 3), kind, values, lasts_s, where.randrange(venues)))
     return Scenario(
         seed,
         hours,
@@ -210,6 +222,7 @@ def draw(
         chance.choice((4.0, 20.0, 20.0, 60.0)),
         mode=mode,
         stores=stores,
+        venues=venues,
     )
 
 

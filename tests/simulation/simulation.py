@@ -17,21 +17,35 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 import trio
 
+from adapters.binance.markets import USDM
 from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 from adapters.hyperliquid.limits import LIMITS
+from adapters.transport.governor import Governor
 from engine.clock import day_start_ns
-from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
+from engine.config import (
+    AccountConfig,
+    BarsConfig,
+    Config,
+    DataConfig,
+    RiskConfig,
+    StrategyConfig,
+    VenueConfig,
+)
+from engine.runtime.router import Router
 from tests.simulation.checks import check
 from tests.simulation.faults import Faults
 from tests.simulation.machine import ROOT, Machine, replaced
-from tests.simulation.network import SimulatedNetwork
+from tests.simulation.network import SimulatedNetwork, Tcp
 from tests.simulation.pace import LOOK_S, Pace, paced
 from tests.simulation.readiness import Operator, reason_not_ready
 from tests.simulation.scenario import Scenario
+from tests.simulation.second import SYMBOLS, SecondVenue
+from tests.simulation.served import Served
 from tests.simulation.stores import Store
 from tests.simulation.times import SECOND_NS, JumpingClock, MachineTime
 from tests.simulation.venue import ACCOUNT, INSTRUMENTS, SimulatedVenue
@@ -40,6 +54,7 @@ from tests.simulation.wire import Wire
 __all__ = ["Simulation", "simulate"]
 
 DAY = day_start_ns("2025-03-05")
+VENUES = (SimulatedVenue, SecondVenue)
 READY_S = 60.0
 REFUSED_S = 180.0
 """So much longer it may take when the venue's budget is used up: of a minute, and refusals halve it."""
@@ -53,9 +68,18 @@ SILENT_S = 45.0
 
 def configuration(scenario: Scenario) -> Config:
     """Return the configuration of the sessions."""
+    instruments, several = INSTRUMENTS, {}
+    if scenario.venues > 1:
+        names = ((SimulatedVenue.venue, INSTRUMENTS), (SecondVenue.venue, SYMBOLS))
+        instruments = tuple(f"{venue}:{one}" for venue, own in names for one in own)
+        kind = "raw" if scenario.seed % 2 else "aggregate"
+        several = {
+            "account": AccountConfig(currency="USDC", prices={"USDT": "1"}),
+            "venues": {SecondVenue.venue: {"network": "testnet", "account": "main", "trades": kind}},
+        }
     return Config(
         mode=scenario.mode,
-        instruments=INSTRUMENTS,
+        instruments=instruments,
         strategies=tuple(
             StrategyConfig(use=f"tests.simulation.traders:{name}{'OnTrades' if scenario.on_trades else ''}")
             for name in ("Targets", "Mixed")
@@ -65,6 +89,7 @@ def configuration(scenario: Scenario) -> Config:
         data=DataConfig(warmup_bars=0, check_minutes=60 if scenario.stretches else 5),
         venue=VenueConfig(network="testnet", account=ACCOUNT, transport=scenario.transport),
         seed=scenario.seed,
+        **several,
     )
 
 
@@ -81,10 +106,12 @@ class Simulation:
         self.tasks = (0, 0)
         self.counts: Counter[str] = Counter()
         self.marks: dict[str, int] = {}
-        self.venue: SimulatedVenue
+        self.venues: list[Served]
         self.machine: Machine
         self.operator: Operator
-        self.wire = Wire(lambda: self.machine.disk, self.fail)
+        self.wires = [
+            Wire(one.venue, lambda: self.machine.disk, self.fail) for one in VENUES[: scenario.venues]
+        ]
         self._clock = JumpingClock()
         self._pace: Pace
         self._folder: Path
@@ -104,9 +131,10 @@ class Simulation:
         """Let time pass in which no task runs."""
         self._clock.jump(seconds)
         self.times.paused_ns += round(seconds * SECOND_NS)
-        for link in self.machine.network.links:
+        for link in self._links():
             link.silent_at += seconds * link.silent  # the time in which that could be noticed
-        self.venue.go_on(seconds)
+        for venue in self.venues:
+            venue.go_on(seconds)
 
     def run(self) -> None:
         """Run it."""
@@ -118,23 +146,28 @@ class Simulation:
     async def _run(self) -> None:
         seed = self.scenario.seed
         self._pace = Pace()
-        self.venue = SimulatedVenue(self.scenario, self.times)
-        self.venue.posted = self.wire.sent
+        first = SimulatedVenue(self.scenario, self.times)
+        first.posted = self.wires[0].sent
+        self.venues = [first]
+        if self.scenario.venues > 1:
+            self.venues.append(SecondVenue(self.scenario, self.times))
         chance = Random(f"{seed} machine")
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.venue.serve)
+            for venue in self.venues:
+                await nursery.start(venue.serve)
 
-            def make_network() -> SimulatedNetwork:
-                network = SimulatedNetwork(
-                    Random(chance.getrandbits(32)), self.venue.serve_link, self.venue.answer, nursery
-                )
-                network.begun, network.sent = self.wire.begun, self.wire.sent
-                network.answered = self.wire.answered
-                self.wire.restarted()
-                return network
+            def make_networks() -> list[SimulatedNetwork]:
+                networks = []
+                for venue, wire in zip(self.venues, self.wires, strict=True):
+                    own = Random(chance.getrandbits(32))
+                    network = SimulatedNetwork(own, venue.serve_link, venue.answer, nursery)
+                    network.begun, network.sent, network.answered = wire.begun, wire.sent, wire.answered
+                    wire.restarted()
+                    networks.append(network)
+                return networks
 
             self.machine = Machine(
-                configuration(self.scenario), chance, nursery, make_network, self.note, self.fail
+                configuration(self.scenario), chance, nursery, make_networks, self.note, self.fail
             )
             if self.scenario.stores:
                 self.machine.store = Store(self._folder, ROOT, lambda: self.machine.disk)
@@ -164,8 +197,9 @@ class Simulation:
                 self._check_recovery()
             live = self.machine.live
             self._mark("tasks", _tasks())
-            self._mark("connections", len(self.machine.network.links))
-            for link in self.machine.network.links:
+            links = self._links()
+            self._mark("connections", len(links))
+            for link in links:
                 if (
                     link.silent
                     and link.is_kept
@@ -202,14 +236,16 @@ class Simulation:
             await self._steps_until(to_s, faults)
             self._disarm()
             if self.scenario.stretches:
-                if self.venue.silenced_in(*self._last_ns(to_s - from_s)):
-                    self.machine.network.cut_all()  # in a quiet stretch nothing asks for long
+                for venue, network in zip(self.venues, self.machine.networks, strict=True):
+                    if venue.silenced_in(*self._last_ns(to_s - from_s)):
+                        network.cut_all()  # in a quiet stretch nothing asks for long
                 await self._recover()
                 self._pace.quiet()
         await self._steps_until(self.scenario.hours * 3600, faults)
         self._unready_since = trio.current_time()
         await self._pace.busy()
-        self.fired.update(self.venue.faults.fired)
+        for venue in self.venues:
+            self.fired.update(venue.faults.fired)
         self._disarm()
 
     async def _steps_until(self, end_s: float, faults: Faults) -> None:
@@ -226,6 +262,10 @@ class Simulation:
         while (left_ns := round(at_s * SECOND_NS) + self.times.start_ns - self.times.true_ns()) > 0:  # noqa: ASYNC110
             await trio.sleep(left_ns / SECOND_NS)
 
+    def _links(self) -> list[Tcp]:
+        """Return the connections to all venues."""
+        return [link for network in self.machine.networks for link in network.links]
+
     def _last_ns(self, seconds: float) -> tuple[int, int]:
         """Return the span of time that ends now."""
         now_ns = self.times.true_ns()
@@ -233,21 +273,22 @@ class Simulation:
 
     def _disarm(self) -> None:
         """Forget the faults that have not happened."""
-        self.venue.faults.disarm()
-        disk, network = self.machine.disk, self.machine.network
+        disk = self.machine.disk
         disk.fails.clear()
-        disk.before, network.sending = (lambda _: None), (lambda: None)
+        disk.before = lambda _: None
+        for venue, network in zip(self.venues, self.machine.networks, strict=True):
+            venue.faults.disarm()
+            network.sending = lambda: None
         if self.machine.store is not None:
             self.machine.store.kill = None
 
     def _ready_within_s(self) -> float:
         """Return how long it may take until the engine is ready."""
         live = self.machine.live
-        gateway = None if live is None else live.effects.gateway
         is_cut = False
-        if isinstance(gateway, HyperliquidGateway):
-            budget = gateway._sender._governor.budget()
-            is_cut = budget.weight > budget.weight_limit // 2 or budget.weight_limit < LIMITS.weight.amount
+        for governor, usual in _governors(None if live is None else live.effects.gateway):
+            budget = governor.budget()
+            is_cut |= budget.weight > budget.weight_limit // 2 or budget.weight_limit < usual
         health = "" if live is None else "".join(line() for line in live._plan.health.values())
         return READY_S + REFUSED_S * is_cut + ASIDE_S * ("SET ASIDE" in health)
 
@@ -270,6 +311,15 @@ class Simulation:
         self.fail(
             "I13", f"not ready {self._ready_within_s():.0f} s after the last fault: {reasons.most_common(3)}"
         )
+
+
+def _governors(gateway: Any) -> list[tuple[Governor, int]]:
+    """Return what keeps each gateway within limits, and the weight that it may use in a minute."""
+    if isinstance(gateway, Router):
+        return [one for part in gateway._gateways.values() for one in _governors(part)]
+    if isinstance(gateway, HyperliquidGateway):
+        return [(gateway._sender._governor, LIMITS.weight.amount)]
+    return [(gateway._rest._governor, USDM.limits.weight.amount)] if gateway is not None else []
 
 
 def _tasks() -> int:

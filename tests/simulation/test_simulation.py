@@ -26,6 +26,10 @@ SEEDS_OF_A_PART = pick(1, deep=4)
 HOURS = pick(2, deep=5) / 10
 PER_HOUR = 110.0
 
+TWO_PARTS = pick(1, deep=15)
+FIRST_OF_TWO = 3000
+HOURS_OF_TWO = pick(1, deep=5) / 10
+
 YEAR_HOURS = 8766
 YEAR_FAULTS = 100_000
 YEAR_PARTS = 31
@@ -57,6 +61,20 @@ def test_what_must_hold_holds_whatever_fails(part: int) -> None:
         total.add(figures_of(simulation))
     assert total.fired.total() > 20 * HOURS * SEEDS_OF_A_PART
     assert total.counts["orders sent"] > 0
+
+
+@pytest.mark.parametrize("part", range(TWO_PARTS))
+def test_what_must_hold_at_two_venues_holds_whatever_fails(part: int) -> None:
+    """Each has faults of its own: one is down while the other fills, a kill comes between two sends."""
+    total = Figures()
+    for number in range(SEEDS_OF_A_PART):
+        seed = FIRST_OF_TWO + part * SEEDS_OF_A_PART + number
+        simulation = simulate(draw(seed, HOURS_OF_TWO, per_hour=PER_HOUR, venues=2))
+        again = f"python -m tests.simulation.run {seed} --hours {HOURS_OF_TWO:g} --faults {PER_HOUR:g}"
+        assert simulation.broken == [], f"{again} --venues 2 --shrink"
+        total.add(figures_of(simulation))
+        assert all(wire.orders for wire in simulation.wires)
+    assert total.fired.total() > 20 * HOURS_OF_TWO * SEEDS_OF_A_PART
 
 
 @pytest.mark.parametrize("part", range(DAY_PARTS))

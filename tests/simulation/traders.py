@@ -10,6 +10,10 @@ SIZES = {"BTC": "0.002", "ETH": "0.05"}
 HALVES = {"BTC": "0.001", "ETH": "0.02"}
 
 
+def _base(market: str) -> str:
+    return market.rpartition(":")[2].removesuffix("USDT")
+
+
 class Targets(Strategy):
     """A new target on some bars, with a trailing stop on half of it."""
 
@@ -21,9 +25,10 @@ class Targets(Strategy):
         """Decide something."""
         draw = self.random.randint(0, 5)
         if draw < 3:
-            self.target(market, (0, SIZES[market], "-" + SIZES[market])[draw])
+            size = SIZES[_base(market)]
+            self.target(market, (0, size, "-" + size)[draw])
         elif draw == 3:
-            self.trail(market, HALVES[market], close * 0.002)
+            self.trail(market, HALVES[_base(market)], close * 0.002)
 
 
 class Mixed(Strategy):
@@ -38,7 +43,7 @@ class Mixed(Strategy):
 
     def act(self, market: str, close: float) -> None:
         """Decide something."""
-        size, half = SIZES[market], HALVES[market]
+        size, half = SIZES[_base(market)], HALVES[_base(market)]
         draw = self.random.randint(0, 10)
         if draw == 0:
             self.resting[market] = self.buy(market, size, limit=_text(close * 0.9995), ttl_ms=600_000)

@@ -9,24 +9,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 import trio
 
+from adapters.exchange.protocol import Request
 from tests.simulation.disks import SimulatedDisk
 from tests.simulation.network import Answered
+from tests.simulation.second import SecondVenue
 
 __all__ = ["Wire"]
 
+SECOND: Final = SecondVenue.venue
+_NEW: Final = {("POST", "order"): ("newClientOrderId",), ("POST", "algoOrder"): ("clientAlgoId",)}
+"""The requests of the second venue that place an order, and where its client id is."""
+
 
 class Wire:
-    """The orders that were sent. `broken` is called with an invariant and words."""
+    """The orders that were sent to one venue. `broken` is called with an invariant and words."""
 
     NONCE_BACK_MS = 60_000
     """Nonces are drawn before a request waits for its turn."""
 
-    def __init__(self, disk: Callable[[], SimulatedDisk], broken: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, venue: str, disk: Callable[[], SimulatedDisk], broken: Callable[[str, str], None]
+    ) -> None:
+        self.venue = venue
         self.orders: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self._nonces: set[int] = set()
@@ -40,15 +50,22 @@ class Wire:
         if trio.current_time() < self._closed_until:
             self._broken("N15", f"a request to {path} before the time that a refusal named")
 
-    def sent(self, path: str, body: bytes) -> None:
+    def sent(self, asked: Request) -> None:
         """Check a request."""
-        if not path.endswith("/exchange"):
+        if self.venue == SECOND:
+            given = dict(parse_qsl(asked.query))
+            named = (asked.method, asked.path.rpartition("/")[2])
+            ids = [given[name] for name in _NEW.get(named, ()) if name in given]
+            self.actions[" ".join(named)] += asked.method != "GET"
+        elif asked.path.endswith("/exchange"):
+            request = msgspec.json.decode(asked.body)
+            action = request["action"]
+            self.actions[action["type"]] += 1
+            self._check_nonce(request["nonce"])
+            ids = [*_new_orders(action)]
+        else:
             return
-        request = msgspec.json.decode(body)
-        action = request["action"]
-        self.actions[action["type"]] += 1
-        self._check_nonce(request["nonce"])
-        for client_id in _new_orders(action):
+        for client_id in ids:
             self.orders[client_id] += 1
             if self.orders[client_id] > 1:
                 self._broken("I5", f"order {client_id} was sent twice")
