@@ -15,7 +15,8 @@ import msgspec
 
 from engine.events import DayOpened, Event
 from engine.events.render import Renderer
-from engine.journal import Digest, Frame, day_name
+from engine.journal import FRAME_BYTES_MAX, Digest, Frame, day_name, parse_day
+from engine.journal.segment import JOURNAL_ID_SIZE
 from engine.mirror.broker import Message
 from engine.mirror.errors import MirrorOutOfStep
 from engine.mirror.source import Piece
@@ -38,6 +39,8 @@ EVENTS: Final = "events"
 
 HEADERS_MAX: Final = 1024
 """Upper bound on the bytes of the headers of a message, which count towards the broker's limit."""
+_WHOLE_MAX: Final = 2 * FRAME_BYTES_MAX
+"""Upper bound on the bytes or records of a frame, with the headers before it."""
 PART_MIN: Final = 4096
 """A broker that takes less data in a message is refused."""
 
@@ -56,15 +59,22 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def place_of(headers: Mapping[str, str], where: str) -> Place:
-    """Return the place of a message. Raises MirrorOutOfStep if it is not one of ours."""
+    """Return the place of a message. Raises MirrorOutOfStep if it is not one of ours.
+
+    What it says of its length is bounded: the parts of a frame are kept until all are there.
+    """
     try:
         done, _, whole = headers["Retape-Done"].partition("/")
         segment, first, last = (int(headers[f"Retape-{one}"]) for one in ("Segment", "First-Seq", "Last-Seq"))
         digest = bytes.fromhex(headers["Retape-Digest"])
         journal_id = bytes.fromhex(headers["Retape-Journal"])
-        return Place(journal_id, headers["Retape-Day"], segment, first, last, digest, int(done), int(whole))
+        day = headers["Retape-Day"]
+        place = Place(journal_id, day, segment, first, last, digest, int(done), int(whole))
+        if len(journal_id) != JOURNAL_ID_SIZE or parse_day(day) is None or not 0 < place.whole <= _WHOLE_MAX:
+            raise ValueError
     except (KeyError, ValueError):
         raise MirrorOutOfStep(f"{where}: holds a message that no engine wrote; give another stream") from None
+    return place
 
 
 class FrameMessages:

@@ -244,6 +244,8 @@ class _Writer:
             raise self._damaged(
                 file, "the segment is sealed or missing, so nothing can be appended to it", place.first_seq
             )
+        if day_name(known.day) != place.day:
+            raise self._damaged(file, f"the segment is of day {known.day}", place.first_seq)
         check_next(data, self._cursor, file=file)
         try:
             write_all(self._disk, self._fd, data)

@@ -163,7 +163,8 @@ class CsvStore:
         )
         self._sizes = dict(self._synced or {})
         if saved is not None:
-            present = [file for file in saved.files if self._is_whole(file) and self._last_seq(file)]
+            named = [file for file in saved.files if _is_name(file)]
+            present = [file for file in named if self._is_whole(file) and self._last_seq(file)]
             if len(present) < len(saved.files) or not saved.digest or saved.version < _VERSION:
                 # The journal is read from its first record; the files that are there are not written twice.
                 self._saved = _Saved(saved.journal_id, files=present)
@@ -206,8 +207,10 @@ class CsvStore:
 
     def _read_saved(self) -> _Saved | None:
         try:
-            return msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Saved)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            saved = msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Saved)
+            _cursor(saved)  # its numbers are in hexadecimal
+            return saved
+        except (FileNotFoundError, msgspec.MsgspecError, ValueError, RecursionError):
             # Torn by a loss of power: the seqs in the files show the end of each.
             return None
         except OSError as error:
@@ -235,6 +238,11 @@ def _cursor(saved: _Saved) -> Cursor:
     return Cursor(bytes.fromhex(saved.journal_id), saved.seq, bytes.fromhex(saved.digest), saved.epoch)
 
 
+def _is_name(file: str) -> bool:
+    """Return whether a name in a cursor is that of a file of bars, so in this folder."""
+    return file.endswith(".csv") and Path(file).name == file and "\0" not in file
+
+
 def _mend(path: Path, size: int | None) -> tuple[int, int]:
     """Return the seq in the last whole line of a file and where that ends, after cutting off what follows.
 
@@ -251,14 +259,14 @@ def _mend(path: Path, size: int | None) -> tuple[int, int]:
         begins = stream.read(len(_HEADER)).partition(b"\0")[0]
         if size is None or not _HEADER.encode().startswith(begins):
             size = _zeros_at(stream)
-        whole = min(end, size)
+        whole = min(end, max(0, size))
         begin = stream.seek(max(0, whole - _TAIL_BYTES))
         tail = stream.read(whole - begin)
         tail = tail[: tail.rfind(b"\n") + 1]
         if begin + len(tail) < end:
             stream.truncate(begin + len(tail))
     last = tail.rstrip(b"\n").rpartition(b"\n")[2].rpartition(b",")[2]
-    return (int(last) if last.isdigit() else 0), begin + len(tail)
+    return (int(last) if last.isdigit() and len(last) < 20 else 0), begin + len(tail)
 
 
 def _zeros_at(stream: BinaryIO) -> int:

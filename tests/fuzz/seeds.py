@@ -27,6 +27,7 @@ from engine.events import InstrumentListed, Quote, Trade
 from engine.events.codec import decode_derived, decode_inputs, encode_derived, encode_inputs
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, list_days, read_frames, seal_day
 from tests.commands.kit import engine
+from tests.fuzz import more_seeds
 from tests.hyperliquid.venue import START_MS, row
 
 __all__ = ["CORPUS", "ROOT", "corpus_of"]
@@ -295,6 +296,7 @@ def _json(value: Any) -> bytes:
 
 
 SEEDS = {
+    **more_seeds.SEEDS,
     "frames": _frames,
     "segments": _segments,
     "market": _market,

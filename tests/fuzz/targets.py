@@ -55,11 +55,14 @@ from adapters.hyperliquid.wire import (
 from adapters.transport.decoding import decode_body
 from adapters.transport.protocol import Salvaged
 from engine.config import load_config, parse_config
-from engine.errors import ConfigError, EngineError, JournalError, UsageError, VenueProtocolError
+from engine.errors import CommandError, ConfigError, EngineError, JournalError, UsageError, VenueProtocolError
 from engine.events import InstrumentListed, OrderTerms, SubmitOrder
 from engine.journal import Frame, read_frames, recover
+from engine.mirror.errors import MirrorError
 from engine.records import check_frame, records_of
+from engine.stores.errors import StoreError
 from tests.files.kit import CountingIds
+from tests.fuzz import others
 from tests.fuzz.mending import mended
 from tests.hyperliquid.venue import START_NS
 
@@ -72,7 +75,7 @@ _LISTED: Final = (
 )
 _USER: Final = "0x" + "1" * 40
 _CLOID: Final = "0x" + "a" * 32
-_SCRATCH: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
+_SCRATCH: Final = others.SCRATCH
 """Files in memory: most of the time of a target would be spent in syncs."""
 
 
@@ -276,4 +279,13 @@ TARGETS: Final = {
     "imports": Target(_imports, (UsageError,), "text"),
     "config": Target(_config, (ConfigError,), "text"),
     "recorded-config": Target(_recorded_config, (ConfigError,), "json"),
+    "binance": Target(others.binance, (VenueProtocolError,), "json"),
+    "binance-account": Target(others.binance_account, (VenueProtocolError,), "json"),
+    "kraken": Target(others.kraken, (VenueProtocolError,), "json"),
+    "coinbase": Target(others.coinbase, (VenueProtocolError,), "json"),
+    "lighter": Target(others.lighter, (VenueProtocolError,), "json"),
+    "apex": Target(others.apex, (VenueProtocolError,), "json"),
+    "operator": Target(others.operator, (CommandError,), "json"),
+    "broker": Target(others.broker, (MirrorError, JournalError, UsageError), "msgpack"),
+    "csv-store": Target(others.csv_store, (StoreError,), "text"),
 }

@@ -234,6 +234,31 @@ def test_a_changed_message_is_never_written(tmp_path: Path) -> None:
         pull(broker, tmp_path / "p")
 
 
+@pytest.mark.parametrize(
+    ("at", "header", "value"),
+    [
+        (0, "Retape-Journal", "66"),
+        (5, "Retape-Done", f"10/{1 << 40}"),
+        (5, "Retape-Done", "0/0"),
+        (5, "Retape-Day", "9" * 5000),
+        (5, "Retape-Day", "2024-12-06"),
+    ],
+)
+def test_headers_that_no_engine_writes_are_refused_before_anything_is_kept_of_their_message(
+    tmp_path: Path, at: int, header: str, value: str
+) -> None:
+    journal = Grown(tmp_path / "j", FRAMES_OF_SAMPLE)
+    journal.grow(10)
+    broker = MemoryBroker()
+    Mirror(broker, journal.days).push()
+    stream = broker.streams[FRAMES]
+    stream[at] = type(stream[at])({**stream[at].headers, header: value}, stream[at].data)
+    with pytest.raises((MirrorOutOfStep, JournalDamaged)):
+        pull(broker, tmp_path / "p")
+    if at:
+        assert_prefix(tmp_path / "p", journal.root)
+
+
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     journal = Grown(tmp_path / "j", FRAMES_OF_SAMPLE)
     journal.grow(20)

@@ -164,6 +164,26 @@ def test_a_write_that_fails_is_reported_and_loses_nothing(
     files.close()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"digest": "no"}, {"journal_id": "6"}, {"files": ["../beside.csv"]}, {"files": ["/tmp/x.csv", "a.txt"]}],
+)
+def test_a_cursor_that_no_store_writes_is_read_as_torn_and_no_other_file_is_touched(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    beside, folder = tmp_path / "beside.csv", tmp_path / "bars"
+    beside.write_bytes(b"not ours")
+    folder.mkdir()
+    saved = {"journal_id": "66" * 16, "seq": 9, "digest": "00" * 32, "version": 2}
+    (folder / ".cursor.json").write_text(json.dumps(saved | {"sizes": {"../beside.csv": 3}} | change))
+    store = CsvStore(folder)
+    with store.transaction():
+        found = store.cursor()
+    store.close()
+    assert found is None or not found.seq
+    assert beside.read_bytes() == b"not ours"
+
+
 def test_names_of_files_hold_no_path(tmp_path: Path) -> None:
     written(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
     assert [path.name for path in tmp_path.glob("*.csv")] == ["..%2Fx%2F%401-1m.csv"]
