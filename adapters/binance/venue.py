@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from adapters.binance.channels import check_channels
 from adapters.binance.markets import SPOT, USDM, Market, check_base_url
 from adapters.binance.rules import SPOT_RULES, USDM_RULES
 from adapters.binance.settings import BinanceSettings, check_settings
-from adapters.transport.addresses import is_loopback
+from adapters.transport.addresses import address_for_orders
 from engine.config import Config
-from engine.errors import SafetyRefusal
 from engine.events import InstrumentListed
 from engine.venue import RawDecoder, Rules, Signer, Venue
 
@@ -56,20 +56,8 @@ class BinanceVenue(Venue):
             return base_url or networks["mainnet"][0]
         network = self._section(config).network
         known = networks[network][0] if network in networks else None
-        if base_url is None:
-            if known is None:
-                raise SafetyRefusal(
-                    "real orders on a sandbox need its --base-url; "
-                    f"start one with `engine sandbox --venue {self.name}`"
-                )
-            return known
-        url = check_base_url(self.market, base_url)
-        if url != known if known is not None else not is_loopback(url):
-            raise SafetyRefusal(
-                f"venues.{self.name}.network is {network!r}, but {url} is not {known or 'on this machine'}; "
-                "set both to the network you mean"
-            )
-        return url
+        check = partial(check_base_url, self.market)
+        return address_for_orders(self.name, network, known, base_url, check)
 
     def load_signer(self, config: Config, environ: MutableMapping[str, str] = os.environ) -> Signer:
         """See `Venue.load_signer`."""

@@ -7,12 +7,13 @@ Called by each venue's client and by the commands.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from adapters.transport.text import clip
-from engine.errors import UsageError
+from engine.errors import SafetyRefusal, UsageError
 
-__all__ = ["check_address", "is_loopback"]
+__all__ = ["address_for_orders", "check_address", "is_loopback"]
 
 
 def check_address(base_url: str, example: str) -> str:
@@ -28,6 +29,30 @@ def check_address(base_url: str, example: str) -> str:
     if parts.scheme == "http" and not is_loopback(base_url):
         raise UsageError(f"{clip(base_url)} is plain http to another machine, which is refused; use https")
     return base_url.rstrip("/")
+
+
+def address_for_orders(
+    venue: str, network: str, known: str | None, base_url: str | None, check: Callable[[str], str]
+) -> str:
+    """Return the address for real orders: only that of the configured network, `known`, or a sandbox's.
+
+    `known` is None for a sandbox, whose address is given and of this machine. Raises UsageError,
+    SafetyRefusal.
+    """
+    if base_url is None:
+        if known is None:
+            raise SafetyRefusal(
+                "real orders on a sandbox need its --base-url; "
+                f"start one with `engine sandbox --venue {venue}`"
+            )
+        return known
+    url = check(base_url)
+    if url != known if known is not None else not is_loopback(url):
+        raise SafetyRefusal(
+            f"venues.{venue}.network is {network!r}, but {url} is not {known or 'on this machine'}; "
+            "set both to the network you mean"
+        )
+    return url
 
 
 def is_loopback(base_url: str) -> bool:

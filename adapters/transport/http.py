@@ -52,12 +52,13 @@ class AnswerTooLong(VenueProtocolError):
 
 
 class Request(NamedTuple):
-    """A request. `json` is the body, None for no body; `url` is sent as it stands."""
+    """A request. `json` or `content` is the body, None for no body; `url` is sent as it stands."""
 
     method: str
     url: str
     json: Any = None
     headers: Mapping[str, str] | None = None
+    content: bytes | None = None
 
 
 class Answer(NamedTuple):
@@ -125,8 +126,9 @@ class HttpClient:
 
     async def send(self, request: Request) -> Answer:
         """Send a request once. Raises httpx.HTTPError, VenueProtocolError, AnswerTooLong."""
-        method, url, body, headers = request
-        async with self._open().stream(method, url, json=body, headers=headers) as answer:
+        method, url, body, headers, content = request
+        sent = self._open().stream(method, url, json=body, headers=headers, content=content)
+        async with sent as answer:
             if (speed := answer.headers.get(SPEED_HEADER)) and is_loopback(url):
                 self.sandbox_speed = _speed(speed)
             return Answer(answer.status_code, answer.headers, await self._read(answer, url))

@@ -9,10 +9,9 @@ reconciliation.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -28,8 +27,9 @@ from adapters.binance.gateway.account_wire import (
     SpotAccount,
     TradeRow,
 )
+from adapters.transport.amounts import MONEY_SCALE, amount, decimal_of, money, scaled, whole
 from adapters.transport.text import clip
-from engine.errors import NumberError, VenueProtocolError
+from engine.errors import VenueProtocolError
 from engine.events import (
     ForeignOrderSeen,
     FundingPaid,
@@ -39,12 +39,9 @@ from engine.events import (
     PositionRead,
     TransferSeen,
 )
-from engine.values import BUY, SELL, parse_scaled, power_of_ten, wide
+from engine.values import BUY, SELL, power_of_ten, wide
 
-__all__ = ["MONEY_SCALE", "WAITING_NUMBER", "Found", "Reading", "end_reason", "is_ended"]
-
-MONEY_SCALE: Final = 8
-"""Decimal places of account values and payments."""
+__all__ = ["WAITING_NUMBER", "Found", "Reading", "end_reason", "is_ended"]
 
 WAITING_NUMBER: Final = 1
 """The number of a stop before it fires. The venue counts stops apart, and the engine takes a higher
@@ -55,8 +52,6 @@ _NS: Final = 1_000_000
 _EARLIEST_MS: Final = 1_420_070_400_000  # 2015
 _AHEAD_NS: Final = 60_000_000_000
 _SIDES: Final = {"BUY": BUY, "SELL": SELL}
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
-_WIDE: Final = Context(prec=120)
 _BOOKED: Final = frozenset({"COMMISSION", "REALIZED_PNL", "FUNDING_FEE"})
 _OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED", "PENDING_NEW", "PENDING_CANCEL"})
 _LIQUIDATES: Final = (("adl_autoclose", "adl"), ("autoclose-", "liquidation"))
@@ -117,7 +112,7 @@ class Reading:
 
     def size(self, instrument: int, text: str) -> int:
         """Return a size at the instrument's scale. Raises VenueProtocolError."""
-        return _amount(text, self._by_number[instrument].size_scale, self.name(instrument))
+        return amount(text, self._by_number[instrument].size_scale, self.name(instrument))
 
     def time_ns(self, time_ms: int, recv_ns: int) -> int:
         """Return a time of the venue, at most a little ahead of its receipt. Raises VenueProtocolError."""
@@ -173,9 +168,9 @@ class Reading:
             name,
             listed.instrument,
             side,
-            _whole(price, listed.price_scale, symbol) * power_of_ten(finer),
-            _whole(size, listed.size_scale, symbol),
-            wide(_scaled(paid, listed.money_scale + finer, ROUND_CEILING)),
+            whole(price, listed.price_scale, symbol) * power_of_ten(finer),
+            whole(size, listed.size_scale, symbol),
+            wide(scaled(paid, listed.money_scale + finer, ROUND_CEILING)),
             "maker" if maker else "taker",
             number[0],
             number[1],
@@ -207,7 +202,7 @@ class Reading:
         if self.number(row.symbol) == instrument:
             whole = self.size(instrument, row.orig_qty)
             left = max(0, whole - max(self.size(instrument, row.executed_qty), filled))
-            price = _amount(row.price, self._by_number[instrument].price_scale, row.symbol)
+            price = amount(row.price, self._by_number[instrument].price_scale, row.symbol)
         state = "open" if row.status in _OPEN else _state(row.status)
         number = row.order_id
         reason = end_reason(row.status, row.time_in_force, reduce_only=row.reduce_only)
@@ -222,7 +217,7 @@ class Reading:
         left = price = 0
         if self.name(instrument):
             left = self.size(instrument, algo.quantity)
-            price = _amount(algo.price, self._by_number[instrument].price_scale, algo.symbol)
+            price = amount(algo.price, self._by_number[instrument].price_scale, algo.symbol)
         reason = "canceled" if algo.algo_status == "CANCELED" else algo.algo_status.lower()
         fired = algo.algo_status not in ("NEW", "CANCELED")
         return OrderRead(
@@ -235,7 +230,7 @@ class Reading:
         if listed is None:
             return None
         left = self.size(listed.instrument, row.orig_qty) - self.size(listed.instrument, row.executed_qty)
-        price = _amount(row.price, listed.price_scale, row.symbol)
+        price = amount(row.price, listed.price_scale, row.symbol)
         side = _SIDES.get(row.side, BUY)
         return ForeignOrderSeen(
             recv_ns,
@@ -266,7 +261,7 @@ class Reading:
             one = held.get(listed.name)
             size, entry = 0, Decimal(0)
             if one is not None:
-                size = _amount(one.position_amt, listed.size_scale, listed.name, signed=True)
+                size = amount(one.position_amt, listed.size_scale, listed.name, signed=True)
                 entry = decimal_of(one.entry_price)
             found.append(self._position(listed, size, entry, venue_ns, recv_ns))
         return found
@@ -276,17 +271,17 @@ class Reading:
         held = self.held(account)
         found = []
         for listed in self._by_name.values():
-            amount = held.get(listed.rules.base, Decimal(0))
-            size = self.whole_steps(amount, listed)
-            rest = amount - Decimal(size).scaleb(-listed.size_scale)
+            balance = held.get(listed.rules.base, Decimal(0))
+            size = self.whole_steps(balance, listed)
+            rest = balance - Decimal(size).scaleb(-listed.size_scale)
             read = self._position(listed, size, Decimal(0), venue_ns, recv_ns)
             found.append(replace(read, rest=money(rest)))
         return found
 
     @staticmethod
-    def whole_steps(amount: Decimal, listed: InstrumentListed) -> int:
+    def whole_steps(balance: Decimal, listed: InstrumentListed) -> int:
         """Return an amount of a base asset in whole steps of the grid of a market, rounded down."""
-        size = _scaled(amount, listed.size_scale, ROUND_FLOOR)
+        size = scaled(balance, listed.size_scale, ROUND_FLOOR)
         return size - size % listed.size_step
 
     def held(self, account: SpotAccount) -> dict[str, Decimal]:
@@ -296,8 +291,8 @@ class Reading:
     def _position(
         self, listed: InstrumentListed, size: int, entry: Decimal, venue_ns: int, recv_ns: int
     ) -> PositionRead:
-        scaled = wide(_scaled(entry, MONEY_SCALE, ROUND_FLOOR))
-        return PositionRead(recv_ns, venue_ns, listed.instrument, size, MONEY_SCALE, scaled)
+        price = wide(scaled(entry, MONEY_SCALE, ROUND_FLOOR))
+        return PositionRead(recv_ns, venue_ns, listed.instrument, size, MONEY_SCALE, price)
 
     def futures_money(self, account: FuturesAccount) -> tuple[int | str, int | str, int | str]:
         """Return equity, what can be withdrawn, and the profit of open positions, in the quote currency."""
@@ -314,30 +309,28 @@ class Reading:
         listed = self._by_name.get(row.symbol)
         if listed is None or row.income_type != "FUNDING_FEE":
             return None
-        amount = wide(_scaled(decimal_of(row.income), _RATE_SCALE, ROUND_FLOOR))
+        paid = wide(scaled(decimal_of(row.income), _RATE_SCALE, ROUND_FLOOR))
         time_ns = self.time_ns(row.time, recv_ns)
-        return FundingPaid(recv_ns, time_ns, listed.instrument, 0, _RATE_SCALE, amount, 0)
+        return FundingPaid(recv_ns, time_ns, listed.instrument, 0, _RATE_SCALE, paid, 0)
 
     def transfer(self, row: Income, recv_ns: int) -> TransferSeen | None:
         """Return a change of the balance that is neither a fill nor funding."""
         if row.income_type in _BOOKED:
             return None
-        amount = money(decimal_of(row.income))
+        moved = money(decimal_of(row.income))
         asset = "" if row.asset == self.quote else row.asset
         number = f"{row.tran_id}:{row.income_type}:{row.asset}"
         kind = row.income_type.lower()
         time_ns = self.time_ns(row.time, recv_ns)
-        return (
-            TransferSeen(recv_ns, time_ns, MONEY_SCALE, amount, asset, kind, number) if int(amount) else None
-        )
+        return TransferSeen(recv_ns, time_ns, MONEY_SCALE, moved, asset, kind, number) if int(moved) else None
 
     def moved(self, event: BalanceUpdate, recv_ns: int) -> TransferSeen | None:
         """Return a deposit, withdrawal or transfer of a spot account."""
-        amount = money(decimal_of(event.delta))
+        moved = money(decimal_of(event.delta))
         asset = "" if event.asset == self.quote else event.asset
         number = f"{event.time}:{event.asset}:{event.delta}"
         time_ns = self.time_ns(event.time, recv_ns)
-        return TransferSeen(recv_ns, time_ns, MONEY_SCALE, amount, asset, "transfer", number)
+        return TransferSeen(recv_ns, time_ns, MONEY_SCALE, moved, asset, "transfer", number)
 
     def executed(self, instrument: int, event: ExecutionReport | OrderRow) -> int:
         """Return how much of an order is executed."""
@@ -370,18 +363,6 @@ def end_reason(status: str, tif: str, *, reduce_only: bool = False, expiry: obje
     return "reduceOnlyCanceled: expired" if reduce_only else "expired"
 
 
-def money(value: Decimal) -> int | str:
-    """Return money at MONEY_SCALE."""
-    return wide(_scaled(value, MONEY_SCALE, ROUND_FLOOR))
-
-
-def decimal_of(text: str) -> Decimal:
-    """Return a plain decimal number. Raises VenueProtocolError."""
-    if not _DECIMAL.fullmatch(text):
-        raise VenueProtocolError(f"{clip(text)} is not a plain decimal number")
-    return Decimal(text)
-
-
 def decimals_of(value: Decimal) -> int:
     """Return how many decimals a finite number needs."""
     exponent = value.normalize().as_tuple().exponent
@@ -400,21 +381,3 @@ def _state(status: str) -> str:
     if status not in known:
         raise VenueProtocolError(f"{clip(status)} is not a known status of an order")
     return known[status]
-
-
-def _whole(text: str, scale: int, name: str) -> int:
-    value = _amount(text, scale, name)
-    if not value:
-        raise VenueProtocolError(f"{clip(name)}: {clip(text)} is zero, which no execution has")
-    return value
-
-
-def _amount(text: str, scale: int, name: str, *, signed: bool = False) -> int:
-    try:
-        return parse_scaled(text, scale, signed=signed)
-    except NumberError as error:
-        raise VenueProtocolError(f"{clip(name)}: {error}") from error
-
-
-def _scaled(value: Decimal, scale: int, rounding: str) -> int:
-    return int(value.scaleb(scale, _WIDE).to_integral_value(rounding, _WIDE))

@@ -28,8 +28,9 @@ from adapters.binance.gateway.account_wire import (
 from adapters.binance.gateway.dialects import Dialect
 from adapters.binance.gateway.memory import Orders
 from adapters.binance.gateway.outcomes import NO_SUCH_ORDER
-from adapters.binance.gateway.reading import MONEY_SCALE, Found, Reading, decimal_of, is_ended, money
+from adapters.binance.gateway.reading import Found, Reading, is_ended
 from adapters.binance.gateway.rest import Rest, VenueRefused
+from adapters.transport.amounts import MONEY_SCALE, decimal_of, money
 from adapters.transport.governor import order_query
 from adapters.transport.shared import Shared
 from engine.errors import VenueProtocolError, VenueUnreachable

@@ -9,49 +9,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 from adapters.binance.sandbox.orders import Algo, Execution, Order
+from adapters.exchange.positions import Position
 from engine.events import InstrumentListed
 
-__all__ = ["KEPT_MAX", "UNIT", "Account", "Position", "fee_of", "worth_of"]
+__all__ = ["KEPT_MAX", "LEVERAGE", "Account"]
 
 KEPT_MAX: Final = 20_000
-UNIT: Final = Decimal("0.00000001")
 LEVERAGE: Final = 20
-
-
-@dataclass(slots=True)
-class Position:
-    """A futures position: signed size at the instrument's scale, and what it cost (signed)."""
-
-    listed: InstrumentListed
-    size: int = 0
-    cost: Decimal = Decimal(0)
-    updated_ms: int = 0
-
-    def fill(self, side: int, size: int, worth: Decimal) -> Decimal:
-        """Apply an execution; return the realized profit."""
-        realized = Decimal(0)
-        closing = min(size, abs(self.size)) if self.size * side < 0 else 0
-        if closing:
-            part = (self.cost * closing / abs(self.size)).quantize(UNIT, ROUND_UP)
-            given = worth * closing / size
-            realized = (-side * given - part).quantize(UNIT, ROUND_DOWN)
-            self.cost = self.cost - part if closing < abs(self.size) else Decimal(0)
-            worth -= given
-        self.size += side * size
-        if size > closing:
-            self.cost += side * worth
-        return realized
-
-    def entry(self) -> Decimal:
-        """Return the average price at which it was opened."""
-        if not self.size:
-            return Decimal(0)
-        held = Decimal(self.size).scaleb(-self.listed.size_scale)
-        return (self.cost / held).quantize(UNIT)
 
 
 @dataclass(slots=True, eq=False)
@@ -112,13 +80,3 @@ class Account:
             return self.algos.get(number)
         found = [one for one in self.algos.values() if one.client_id == client_id]
         return found[-1] if found else None
-
-
-def worth_of(listed: InstrumentListed, price: int, size: int) -> Decimal:
-    """Return price times size."""
-    return Decimal(price * size).scaleb(-listed.price_scale - listed.size_scale)
-
-
-def fee_of(worth: Decimal, rate: str) -> Decimal:
-    """Return a fee, rounded up."""
-    return (worth * Decimal(rate)).quantize(UNIT, ROUND_UP)

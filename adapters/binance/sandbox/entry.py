@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from adapters.binance.sandbox.accounts import Account, worth_of
-from adapters.binance.sandbox.matching import Matching, Shown
+from adapters.binance.sandbox.accounts import Account
+from adapters.binance.sandbox.matching import Matching
 from adapters.binance.sandbox.orders import Algo, Order, algo_row, order_row
 from adapters.binance.sandbox.refusals import refuse
+from adapters.exchange.matching import Shown
+from adapters.exchange.positions import worth_of
 from engine.errors import NumberError
 from engine.events import InstrumentListed
 from engine.values import BUY, SELL, parse_scaled

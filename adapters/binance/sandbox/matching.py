@@ -1,58 +1,34 @@
 """Matches accounts' orders with the tape, as Binance would.
 
-The rules: a taker trades against the levels that the book shows, best first, and what it takes stays taken
-until the quote changes. A resting order fills at its own price, wholly when a trade is beyond it or the
-opposite best price reaches it, and by the size of trades at its price. Orders of one account do not trade
-with each other: the resting one expires (EXPIRED_IN_MATCH). A reduce-only order never reverses a position,
-and expires when there is nothing left to reduce. A conditional order fires an order of its own, with another
-number and another client id, once the mark or the last price reaches it. Nothing awaits, nothing is random.
+Owns what differs from the rules of `adapters/exchange/matching.py`: money of spot and of futures, the events
+of user data, and stops. A conditional order fires an order of its own, with another number and another client
+id, once the mark or the last price reaches it; a spot stop is an order that waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Protocol
 
-from adapters.binance.sandbox.accounts import LEVERAGE, Account, fee_of, worth_of
+from adapters.binance.sandbox.accounts import LEVERAGE, Account
 from adapters.binance.sandbox.orders import Algo, Execution, Order, algo_event, order_event
+from adapters.exchange.matching import Expiry, Shown
+from adapters.exchange.matching import Matching as Base
+from adapters.exchange.positions import fee_of, worth_of
 from engine.events import InstrumentListed
 from engine.values import BUY
 
-__all__ = ["Matching", "Shown"]
-
-DEPTH: Final = 20
+__all__ = ["Matching"]
 
 
-class Shown(Protocol):
-    """The market data of one instrument. See `adapters.exchange.instruments.InstrumentMarket`."""
-
-    @property
-    def listed(self) -> InstrumentListed: ...
-    @property
-    def mark(self) -> int: ...
-    def levels(
-        self, depth: int = ...
-    ) -> tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]]: ...
-
-
-class Matching:
+class Matching(Base[Account, Order]):
     """Resting and conditional orders of all accounts. `spot`: assets are bought and sold, nothing is owed."""
 
     def __init__(self, markets: Mapping[str, Shown], accounts: Sequence[Account], *, spot: bool) -> None:
-        self._markets = markets
-        self._accounts = accounts
+        super().__init__(markets, accounts)
         self._spot = spot
-        self._taken: dict[str, dict[int, int]] = {}
-        self._last: dict[str, int] = {}
-        self._order = 1_000_000
         self._algo = 5_000_000_000
         self._trade = 9_000_000
-
-    def next_order(self) -> int:
-        """Return the number of the next order."""
-        self._order += 1
-        return self._order
 
     def next_algo(self) -> int:
         """Return the number of the next conditional order."""
@@ -71,13 +47,8 @@ class Matching:
         if order is not None:
             listed[order.listed.name] = order.listed
         for name, one in listed.items():
-            size = account.position(one).size
-            sides = {1: max(size, 0), -1: max(-size, 0)}
-            for other in [*account.orders.values(), *([order] if order is not None else [])]:
-                if other.listed.name == name and not other.reduce_only:
-                    sides[other.side] += other.left
-            mark = self.mark(name)
-            need += worth_of(one, mark, max(sides.values())) / account.leverage.get(name, LEVERAGE)
+            worth = self.margin_of(account, name, one, [order] if order is not None else [])
+            need += worth / account.leverage.get(name, LEVERAGE)
         return need <= self.equity(account, next(iter(listed.values()), None))
 
     def _has_balance(self, account: Account, order: Order) -> bool:
@@ -98,31 +69,12 @@ class Matching:
                 held += Decimal(one.left).scaleb(-one.listed.size_scale)
         return account.balance(asset) - held
 
-    def unrealized(self, account: Account) -> Decimal:
-        """Return the profit of open positions at the mark."""
-        return sum(
-            (
-                worth_of(held.listed, self.mark(name), held.size) - held.cost
-                for name, held in account.positions.items()
-                if held.size
-            ),
-            Decimal(0),
-        )
-
     def equity(self, account: Account, listed: InstrumentListed | None = None) -> Decimal:
         """Return the balance in quote currency with the profit of open positions."""
         quote = listed.rules.quote if listed is not None and listed.rules.quote else "USDT"
         return account.balance(quote) + self.unrealized(account)
 
-    def mark(self, name: str) -> int:
-        """Return the mark of an instrument, 0 before there is one."""
-        return self._markets[name].mark
-
     # New orders.
-
-    def crosses(self, order: Order) -> bool:
-        """Return whether an order would trade at once."""
-        return bool(self._opposite(order))
 
     def enter(self, account: Account, order: Order, now_ms: int) -> None:
         """Take a checked order: report it, trade what can be traded, and end or rest the remainder."""
@@ -131,26 +83,6 @@ class Matching:
         if order.waits:
             return
         self._work(account, order, now_ms)
-
-    def _work(self, account: Account, order: Order, now_ms: int) -> None:
-        for price, available, maker in self._opposite(order):
-            if not order.open:
-                return
-            if maker is not None:
-                self.end(account, maker, "EXPIRED_IN_MATCH", now_ms)
-                continue
-            size = min(available, self._reducible(account, order))
-            if not size:
-                break
-            taken = self._taken.setdefault(order.listed.name, {})
-            taken[price] = taken.get(price, 0) + size
-            self._execute(account, order, price, size, now_ms, maker=False)
-        if order.open and order.reduce_only and not self._reducible(account, order):
-            order.expiry = "4"
-            self.end(account, order, "EXPIRED", now_ms)
-        elif order.open and order.tif in ("IOC", "FOK"):
-            order.expiry = "2"
-            self.end(account, order, "EXPIRED", now_ms)
 
     def amend(self, account: Account, order: Order, now_ms: int) -> None:
         """Report an order that was changed in place, and trade what it reaches now."""
@@ -174,31 +106,6 @@ class Matching:
     def _price(self, name: str, working: str) -> int:
         last = self._last.get(name, 0)
         return self.mark(name) if working == "MARK_PRICE" or not last else last
-
-    # The tape.
-
-    def add_trade(self, name: str, price: int, size: int, side: int, now_ms: int) -> None:
-        """Fill resting orders that a trade of the tape reaches; fire stops."""
-        self._last[name] = price
-        given = 0
-        for account, order in self._resting(name):
-            if order.side == side or not order.open:
-                continue
-            beyond = (price - order.price) * order.side
-            if beyond < 0:
-                self._rest_fill(account, order, order.left, now_ms)
-            elif beyond == 0 and size > given:
-                given += self._rest_fill(account, order, min(size - given, order.left), now_ms)
-        self._fire(name, now_ms)
-
-    def add_quote(self, name: str, bid: int, ask: int, now_ms: int) -> None:
-        """Fill resting orders that the quote reaches; fire stops."""
-        self._taken.pop(name, None)
-        for account, order in self._resting(name):
-            other = ask if order.side == BUY else bid
-            if other and order.open and (order.price - other) * order.side >= 0:
-                self._rest_fill(account, order, order.left, now_ms)
-        self._fire(name, now_ms)
 
     def _fire(self, name: str, now_ms: int) -> None:
         for account in self._accounts:
@@ -246,28 +153,7 @@ class Matching:
             algo.status = "TRIGGERED"
         account.send(algo_event(algo, now_ms))
 
-    def _resting(self, name: str) -> list[tuple[Account, Order]]:
-        found = [
-            (account, order)
-            for account in self._accounts
-            for order in account.orders.values()
-            if order.listed.name == name and not order.waits
-        ]
-        return sorted(found, key=lambda one: -one[1].price * one[1].side)
-
-    def _rest_fill(self, account: Account, order: Order, wanted: int, now_ms: int) -> int:
-        size = min(wanted, self._reducible(account, order))
-        if size:
-            self._execute(account, order, order.price, size, now_ms, maker=True)
-        return size
-
     # Executions and ends.
-
-    def _reducible(self, account: Account, order: Order) -> int:
-        if not order.reduce_only:
-            return order.left
-        held = account.position(order.listed).size
-        return min(order.left, abs(held)) if held * order.side < 0 else 0
 
     def _execute(
         self, account: Account, order: Order, price: int, size: int, now_ms: int, *, maker: bool
@@ -317,12 +203,7 @@ class Matching:
     def _expire_reduce_only(self, account: Account, cause: Order, now_ms: int) -> None:
         if self._spot:
             return
-        for order in list(account.orders.values()):
-            if order is cause or order.listed.name != cause.listed.name or not order.reduce_only:
-                continue
-            if not self._reducible(account, order):
-                order.expiry = "4"
-                self.end(account, order, "EXPIRED", now_ms)
+        super()._expire_reduce_only(account, cause, now_ms)
         held = account.position(cause.listed).size
         for algo in list(account.algos.values()):
             same = algo.listed.name == cause.listed.name and algo.status == "NEW" and algo.reduce_only
@@ -330,30 +211,18 @@ class Matching:
                 algo.status, algo.updated_ms = "EXPIRED", now_ms
                 account.send(algo_event(algo, now_ms))
 
+    def expire(self, account: Account, order: Order, why: Expiry, now_ms: int) -> None:
+        """See `Matching`. One that meets an own order ends in the match."""
+        if why == "self-trade":
+            self.end(account, order, "EXPIRED_IN_MATCH", now_ms)
+            return
+        order.expiry = "4" if why == "reduce-only" else "2"
+        self.end(account, order, "EXPIRED", now_ms)
+
     def cancel_algo(self, account: Account, algo: Algo, now_ms: int) -> None:
         """Cancel a conditional order that has not fired."""
         algo.status, algo.updated_ms = "CANCELED", now_ms
         account.send(algo_event(algo, now_ms))
-
-    def _opposite(self, order: Order) -> list[tuple[int, int, Order | None]]:
-        """Return what an order can trade with, best first: (price, size, own order or None for the tape)."""
-        name = order.listed.name
-        bids, asks = self._markets[name].levels(DEPTH)
-        taken = self._taken.get(name, {})
-        found: list[tuple[int, int, Order | None]] = []
-        for price, size, _ in asks if order.side == BUY else bids:
-            left = size - taken.get(price, 0)
-            if left > 0:
-                found.append((price, left, None))
-        owner = next((one for one in self._accounts if order.number in one.history), None)
-        own = owner.orders.values() if owner is not None else ()
-        found += [
-            (other.price, other.left, other)
-            for other in own
-            if other.listed.name == name and other.side != order.side and not other.waits
-        ]
-        found.sort(key=lambda one: one[0] * order.side)
-        return [one for one in found if (order.price - one[0]) * order.side >= 0]
 
 
 def _spot_hit(order: Order, last: int) -> bool:

@@ -1,9 +1,4 @@
-"""Random sessions with real orders on Binance's futures: the real gateway against the sandbox's accounts.
-
-The sessions are those of `tests/orders/sandbox.py`, with another venue, and the same rests: strategies flat,
-no order open at the venue, fills, fees and money as the venue has them, the model follows, and the records
-are derived again.
-"""
+"""Random sessions with real orders on Binance, futures and spot. See `tests/venues/sessions.py`."""
 
 from __future__ import annotations
 
@@ -15,102 +10,45 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-import msgspec
 import trio
 
 from adapters.binance.gateway.keys import Signer
-from engine.commands.planning import LiveOptions, make_plan
-from engine.config import Config, DataConfig, VenueConfig
-from engine.errors import VenueUnreachable
-from engine.events import AccountAdjusted, EquityMarked, FillBooked, InstrumentListed, OrderFilled
-from engine.runtime.live import Live
-from engine.values import format_scaled
+from engine.events import FillBooked, InstrumentListed, OrderFilled
 from tests.binance.gateway.kit import API_KEY, BASE_URL, SECRET
 from tests.binance.gateway.venue import MemoryVenue, listed_perp, listed_spot
-from tests.orders.sandbox import SandboxRun, _first
+from tests.orders.sandbox import _first
 from tests.orders.sandbox_account import CENT, SCALE
-from tests.orders.sequences import FIRST_PRICE, NAMES, SIZE_SCALE, STRATEGIES, Plan
-from tests.orders.settings import config_of
-from tests.pacing import START_NS, VirtualTime, make_clock, pacing
+from tests.orders.sequences import FIRST_PRICE, NAMES, SIZE_SCALE, Plan
+from tests.pacing import VirtualTime, make_clock, pacing
+from tests.venues.sessions import MemoryRun
 
 __all__ = ["BinanceRun", "broken_by"]
 
 
-class BinanceRun(SandboxRun):
-    """One session that plays plans on one account of Binance. `sandbox` is the venue in memory."""
+class BinanceRun(MemoryRun):
+    """One session that plays plans on one account of Binance."""
 
     def __init__(self, plans: list[Plan], root: Path, venue: MemoryVenue) -> None:
-        super().__init__(plans, root, venue, BASE_URL)  # type: ignore[arg-type]
-        self.venue = venue
+        super().__init__(plans, root, venue, BASE_URL, Signer(f"{API_KEY} {SECRET}", "main"))
 
-    async def _begin(self) -> None:
-        signer = Signer(f"{API_KEY} {SECRET}", "main")
-        options = LiveOptions(config=self.config, root=self.root, venue=self.venue, signer=signer)
-        while True:
-            try:
-                plan = await make_plan(options, self.base_url)
-            except VenueUnreachable:  # a fault
-                await trio.sleep(1)
-                continue
-            self.live = Live(plan, lambda _: None)
-            self._scope, self._ended = trio.CancelScope(), trio.Event()
-            self._refused = False
-            self._nursery.start_soon(self._run, self.live)
-            await trio.sleep(1)
-            if not self._refused:
-                return
-            options = msgspec.structs.replace(options, fresh=STRATEGIES)
+    async def person(self, number: int) -> None:
+        opened = self.venue.ask("GET", "openOrders")
+        if opened:
+            one = opened[number % len(opened)]
+            self.venue.ask("DELETE", "order", {"symbol": one["symbol"], "orderId": str(one["orderId"])})
 
-    def _config(self) -> Config:
-        scripts: dict[str, str] = dict(self.spoken)
-        return msgspec.structs.replace(
-            config_of(self.settings, scripts, START_NS),
-            mode="live",
-            venue=VenueConfig(network="sandbox", account="main", answer_ms=1000, expires_ms=3000),
-            data=DataConfig(warmup_bars=0, check_minutes=0, channels=()),
-        )
+    def equity(self) -> Decimal:
+        return self.venue.trading.matching.equity(self.venue.account)  # type: ignore[no-any-return]
 
-    # Others.
+    def open_orders(self) -> list[Any]:
+        return [*self.venue.ask("GET", "openOrders"), *self.venue.ask("GET", "openAlgoOrders")]
 
-    async def others(self, market: int, side: int, size: int, *, closes: bool = False) -> None:
-        self.venue.others(NAMES[market], side, format_scaled(size, SIZE_SCALE[market]), closes=closes)
-
-    async def _venue(self, market: int, kind: str, *values: Any) -> None:
-        if kind == "person":
-            opened = self.venue.ask("GET", "openOrders")
-            if opened:
-                one = opened[values[0] % len(opened)]
-                params = {"symbol": one["symbol"], "orderId": str(one["orderId"])}
-                self.venue.ask("DELETE", "order", params)
-        else:
-            await super()._venue(market, kind, *values)
-
-    async def fund(self, wanted: Decimal) -> None:
-        equity = self.venue.trading.matching.equity(self.venue.account)
-        await self.transfer((wanted - equity).quantize(CENT))
+    def held(self) -> list[Any]:
+        return self.venue.ask("GET", "/fapi/v3/positionRisk")  # type: ignore[no-any-return]
 
     async def transfer(self, amount: Decimal) -> None:
         if amount:
             self.venue.trading.transfer(self.venue.account, amount, self.venue.now_ms)
-
-    # The rest.
-
-    async def _compare(self, plan: Plan) -> None:
-        place = f"plan {plan.number}: "
-        assert self._live() == [], place + "an order is live"
-        assert self.venue.ask("GET", "openOrders") == [], place + "an order is open at the venue"
-        assert self.venue.ask("GET", "openAlgoOrders") == [], place + "a stop is open at the venue"
-        books = self._books(strategies=True)
-        assert not any(books.values()), place + f"the strategies hold {books}"
-        held = self.venue.ask("GET", "/fapi/v3/positionRisk")
-        assert held == [], place + f"the account holds {held}"
-        marked = self.memory.events(EquityMarked)[-1]
-        equity = Decimal(int(marked.equity)).scaleb(-marked.scale)
-        value = self.venue.trading.matching.equity(self.venue.account)
-        assert abs(equity - value) < CENT, place + f"equity {equity}, venue {value}"
-        unexplained = [one for one in self.memory.events(AccountAdjusted) if one.reason == "unexplained"]
-        assert not unexplained, place + str(unexplained[0])
-        self._compare_fills(place)
 
     def _compare_fills(self, place: str) -> None:
         listed = {one.instrument: one for one in self.memory.events(InstrumentListed)}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import trio
@@ -21,8 +20,6 @@ from engine.clock import SystemClock
 from engine.errors import SafetyRefusal
 from engine.events import (
     AccountRead,
-    CancelOrder,
-    Event,
     ForeignOrderSeen,
     GatewayDown,
     ModifyOrder,
@@ -32,36 +29,26 @@ from engine.events import (
     OrderModified,
     OrderRead,
     OrderRejected,
-    OrderTerms,
     OrderUnknown,
-    PositionRead,
     QueryOrder,
     SetLeverage,
     SubmitOrder,
     TransferSeen,
 )
 from engine.events.account import LeverageAnswered
-from engine.events.terms import CLOSE, OPEN
+from engine.events.terms import CLOSE
 from engine.values import BUY, SELL
 from engine.venue import Account
 from tests.binance.gateway.kit import API_KEY, BASE_URL, LIMITS, SECRET
 from tests.binance.gateway.venue import MemoryVenue, listed_perp, listed_spot
+from tests.venues.staging import BTC, MakeGateway, Stage, cancel, name, order, positions, virtual_time
 
-BTC = 1
 
+def make_gateway(venue: MemoryVenue, reconcile_s: float) -> MakeGateway:
+    """Return what makes a gateway on an account of the venue."""
 
-class Stage:
-    """A gateway on an account, and what it reported."""
-
-    def __init__(self, venue: MemoryVenue, reconcile_s: float) -> None:
-        self.venue = venue
-        self.events: list[Event] = []
-        self.ours: dict[str, None] = {}
-        self.live: dict[str, None] = {}
-        self._seq = 0
-        self._changed = trio.Event()
-        clock = SystemClock()
-        self.gateway = BinanceGateway(
+    def make(clock: SystemClock, send: Any, account: Account) -> BinanceGateway:
+        return BinanceGateway(
             name="gateway",
             dialect=venue.dialect,
             base_url=BASE_URL,
@@ -70,45 +57,15 @@ class Stage:
             instruments=venue.instruments,
             clock=clock,
             jitter=lambda: 0.5,
-            send=self._take,
+            send=send,
             governor=Governor(LIMITS),
-            account=Account(
-                clock.now_ns() - 10**9, 0, lambda: list(self.live), lambda name: name in self.ours
-            ),
+            account=account,
             reconcile_s=reconcile_s,
             dial=venue.dial,
             transports=venue.http,
         )
 
-    async def _take(self, events: list[Event]) -> None:
-        self.events += events
-        self._changed.set()
-        self._changed = trio.Event()
-
-    def do(self, *commands: Event) -> None:
-        """Give commands to the gateway."""
-        self._seq += 1
-        for one in commands:
-            if isinstance(one, SubmitOrder):
-                self.ours[one.client_order_id] = self.live[one.client_order_id] = None
-        self.gateway.release(self._seq, [(self._seq, 0, one) for one in commands])
-
-    def of(self, *kinds: type) -> list[Any]:
-        """Return the reported events of these kinds."""
-        return [one for one in self.events if isinstance(one, kinds)]
-
-    async def until(self, *kinds: type, count: int = 1) -> list[Any]:
-        """Wait until so many events of these kinds are reported."""
-        with trio.fail_after(120):
-            while len(self.of(*kinds)) < count:
-                await self._changed.wait()
-        return self.of(*kinds)
-
-    async def accepted(self, number: int) -> None:
-        """Wait until an order is reported as accepted."""
-        with trio.fail_after(120):
-            while name(number) not in [one.client_order_id for one in self.of(OrderAccepted)]:
-                await self._changed.wait()
+    return make
 
 
 @asynccontextmanager
@@ -122,56 +79,17 @@ async def staged(
         venue.quote(BTC, 9_990, 10_010)
         if before is not None:
             before(venue)
-        stage = Stage(venue, reconcile_s)
+        stage = Stage(venue, make_gateway(venue, reconcile_s))
         nursery.start_soon(stage.gateway.run)
         await stage.until(AccountRead)
         yield stage
         nursery.cancel_scope.cancel()
 
 
-@contextmanager
-def virtual_time() -> Iterator[None]:
-    """Let the engine's clock follow trio's."""
-    start = 1_741_179_300 * 10**9
-
-    class Time:
-        def time_ns(self) -> int:
-            return start + self.monotonic_ns()
-
-        def monotonic_ns(self) -> int:
-            return round(trio.current_time() * 10**9)
-
-        def clock_gettime_ns(self, _: int) -> int:
-            return self.monotonic_ns()
-
-    with patch("engine.clock.time", Time()):
-        yield
-
-
 @pytest.fixture(autouse=True)
 def virtual() -> Iterator[None]:
     with virtual_time():
         yield
-
-
-def name(number: int) -> str:
-    return f"0x{7:016x}{number:016x}"
-
-
-def order(stage: Stage, number: int, side: int, size: int, limit: int = 0, **more: Any) -> SubmitOrder:
-    """Return a limit order, or one at the market with a bound."""
-    bound = 0 if limit else (11_000 if side == BUY else 9_000)
-    given: dict[str, Any] = {"tif": "Gtc" if limit else "Ioc", "role": OPEN, "bound": bound, **more}
-    now = stage.venue.now_ns()
-    return SubmitOrder(now, name(number), "S", BTC, OrderTerms(side, size, limit, **given), now + 5 * 10**9)
-
-
-def cancel(number: int) -> CancelOrder:
-    return CancelOrder(0, name(number), BTC)
-
-
-def positions(stage: Stage) -> list[int]:
-    return [one.size for one in stage.of(PositionRead)]
 
 
 @pytest.mark.parametrize("spot", [False, True])

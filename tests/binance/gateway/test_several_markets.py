@@ -13,8 +13,9 @@ from adapters.binance.gateway.access import check_quotes
 from engine.errors import SafetyRefusal
 from engine.events import AccountRead, OrderFilled, OrderRead
 from engine.values import BUY, SELL
-from tests.binance.gateway.test_gateway import name, order, staged, stop, virtual_time
+from tests.binance.gateway.test_gateway import staged, stop
 from tests.binance.gateway.venue import listed_perp
+from tests.venues.staging import name, order, virtual_time
 
 
 @pytest.fixture(autouse=True)

@@ -1,21 +1,13 @@
-"""Binance in memory: the accounts of its sandbox, a feed, and a network with faults before the engine.
-
-Requests and user data are those of the wire; market data goes straight to the engine. Faults are those of the
-local exchange. Called by the tests of orders.
-"""
+"""Binance in memory: the accounts of its sandbox. Called by the tests of orders."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import trio
-from trio.testing import memory_stream_pair
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from adapters.binance.gateway.access import check_access, check_quotes
 from adapters.binance.gateway.dialects import SPOT, USDM, Dialect
@@ -23,37 +15,17 @@ from adapters.binance.gateway.gateway import BinanceGateway
 from adapters.binance.gateway.keys import Signer as KeySigner
 from adapters.binance.sandbox.accounts import Account
 from adapters.binance.sandbox.trading import Trading
-from adapters.exchange.faults import Fault, Faults
-from adapters.transport.connection import Dial
 from adapters.transport.governor import Governor
 from engine.config import Config
-from engine.events import Event, FeedUp, InstrumentListed, MarketRules, Quote, Trade
-from engine.ports import Edge
+from engine.events import InstrumentListed, MarketRules
 from engine.values import BUY
 from engine.venue import Account as EngineAccount
-from engine.venue import Gateway, Listing, Rules, SessionContext, Signer, Venue, VenueClient, VenueTime
+from engine.venue import Gateway, Listing, Rules, SessionContext, Signer
 from tests.binance.gateway.kit import API_KEY, BASE_URL, LIMITS, SECRET
+from tests.venues.memory import MemoryClient as Client
+from tests.venues.memory import MemoryVenue as Base
 
-__all__ = ["MemoryVenue", "Shown", "listed_perp", "listed_spot"]
-
-NS = 1_000_000
-LEVELS = 5
-
-
-class Shown:
-    """The market data of one instrument: levels around its quote."""
-
-    def __init__(self, listed: InstrumentListed) -> None:
-        self.listed = listed
-        self.mark = 0
-        self.quote: Quote | None = None
-
-    def levels(self, depth: int = LEVELS) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
-        """Return the best bid and ask."""
-        quote = self.quote
-        if quote is None:
-            return [], []
-        return [(quote.bid, quote.bid_size, 1)], [(quote.ask, quote.ask_size, 1)]
+__all__ = ["MemoryVenue", "listed_perp", "listed_spot"]
 
 
 def listed_perp(
@@ -98,12 +70,12 @@ def listed_spot(
     )
 
 
-class MemoryVenue(Venue):
-    """The venue and its exchange. `now_ns` is its clock; a nursery runs its connections."""
+class MemoryVenue(Base):
+    """The venue and its exchange, with one account. See `tests/venues/memory.py`."""
 
     name = "binance-usdm"
     rules = Rules(ids="sequence")
-    has_orders = True
+    too_many = '{"code":-1003,"msg":"Too many requests."}'
 
     def __init__(
         self,
@@ -115,45 +87,10 @@ class MemoryVenue(Venue):
         cash: str = "10000",
         seed: int = 1,
     ) -> None:
-        self.nursery = nursery
+        super().__init__(nursery, instruments, now_ns, seed)
         self.dialect: Dialect = SPOT if spot else USDM
-        self.instruments = list(instruments)
-        self.now_ns = now_ns
-        self.shown = {one.name: Shown(one) for one in instruments}
         self.account = Account(API_KEY, SECRET, {"USDT": Decimal(cash)})
         self.trading = Trading(self.shown, [self.account], spot=spot)
-        self.faults = Faults(seed=seed)
-        self.feeds: list[Callable[[list[Event]], Awaitable[None]]] = []
-        self.requests: list[tuple[str, str]] = []
-        self._open: list[_Peer] = []
-        self._down_until = -math.inf
-
-    @property
-    def now_ms(self) -> int:
-        """The exchange's clock in ms."""
-        return self.now_ns() // NS
-
-    # The tape.
-
-    def play(self, event: Trade | Quote) -> None:
-        """Play an event, and deliver it to the engine."""
-        shown = next(one for one in self.shown.values() if one.listed.instrument == event.instrument)
-        name, now_ms = shown.listed.name, self.now_ms
-        if isinstance(event, Quote):
-            shown.quote = event
-            if event.bid and event.ask:
-                shown.mark = (event.bid + event.ask) // 2
-            self.trading.add_quote(name, event.bid, event.ask, now_ms)
-        else:
-            shown.mark = shown.mark or event.price
-            self.trading.add_trade(name, event.price, event.size, event.aggressor, now_ms)
-        for feed in self.feeds:
-            self.nursery.start_soon(feed, [event])
-
-    def quote(self, number: int, bid: int, ask: int, size: int = 1_000_000) -> None:
-        """Play a quote, and a trade at its mid."""
-        now = self.now_ns()
-        self.play(Quote(now, now, number, bid, size, ask, size))
 
     # Others with the account's key.
 
@@ -182,99 +119,36 @@ class MemoryVenue(Venue):
 
     # The network.
 
-    def drop_connections(self) -> None:
-        """Cut every connection."""
-        for peer in self._open:
-            peer.cut()
-
-    def dial(self, url: str) -> Dial:
-        """Return how the user data is dialed."""
-
-        async def dial() -> trio.abc.Stream:
-            await trio.sleep(0.001)
-            if trio.current_time() < self._down_until:
-                raise OSError("connection refused")
-            near, far = memory_stream_pair()
-            self.nursery.start_soon(self._serve, far, url)
-            return near
-
-        return dial
-
-    async def _serve(self, stream: trio.StapledStream[Any, Any], url: str) -> None:
-        try:
-            async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(nursery, stream)
-                assert request.path == urlsplit(url).path + (f"?{urlsplit(url).query}" if "?" in url else "")
-                peer = _Peer(self, await request.accept(), nursery.cancel_scope)
-                self._open.append(peer)
-                try:
-                    await peer.run(request.path)
-                finally:
-                    self._open.remove(peer)
-                    self.trading.user_data.disconnected(peer)
-                    nursery.cancel_scope.cancel()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed):
-            pass
-        finally:
-            await trio.aclose_forcefully(stream)
-
-    def restart(self, ms: int) -> None:
-        """Cut everything, and refuse connections for a time."""
-        self._down_until = trio.current_time() + ms / 1000
-        self.drop_connections()
-
-    def http(self) -> httpx.AsyncBaseTransport:
-        """Return what carries requests."""
-        return _Http(self)
-
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request, with the fault that hits it."""
-        await trio.sleep(0.002)
+    def reply(self, request: httpx.Request) -> tuple[int, str]:
+        """See `MemoryVenue`."""
         path, _, query = request.url.raw_path.decode().partition("?")
-        method, body = request.method, request.content
-        reads = method == "GET"
-        fault = self.faults.for_request("info" if reads else "exchange") or Fault("")
-        if trio.current_time() < self._down_until:
-            raise httpx.ConnectError("refused")
-        if fault.kind == "429":
-            after = {"retry-after": str(max(1, fault.ms // 1000))} if fault.ms else {}
-            return _response(429, '{"code":-1003,"msg":"Too many requests."}', after)
-        if fault.kind == "5xx":
-            return _response(*self.faults.failure())
-        if fault.kind == "swallow":
-            raise httpx.ReadError("cut")
-        if fault.kind == "restart":
-            self.restart(fault.ms)
-            raise httpx.ReadError("cut")
-        self.requests.append((method, path))
-        reply = self._reply(method, path, query, dict(request.headers), body)
-        if fault.kind == "lost-reply":
-            raise httpx.ReadError("cut")
-        if fault.kind == "late-reply":
-            await trio.sleep(fault.ms / 1000)
-        await trio.sleep(0.002)
-        return _response(*reply)
-
-    def _reply(
-        self, method: str, path: str, query: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, str]:
+        headers = dict(request.headers)
         if path.endswith("/time"):
             return 200, f'{{"serverTime":{self.now_ms}}}'
         if path.endswith("/ticker/price"):
             shown = self.shown[query.removeprefix("symbol=")]
             price = Decimal(shown.mark).scaleb(-shown.listed.price_scale)
             return 200, f'{{"symbol":"{shown.listed.name}","price":"{price:f}"}}'
-        reply = self.trading.answer(method, path, query, headers, body, self.now_ms)
+        reply = self.trading.answer(request.method, path, query, headers, request.content, self.now_ms)
         return reply.status, reply.body
 
+    def connected(self, peer: Any, path: str, query: str) -> None:
+        """See `MemoryVenue`."""
+        self.trading.user_data.connected(peer, path, query)
+
+    def message(self, peer: Any, text: str) -> None:
+        """See `MemoryVenue`."""
+        self.trading.message(peer, text, self.now_ms)
+
+    def disconnected(self, peer: Any) -> None:
+        """See `MemoryVenue`."""
+        self.trading.user_data.disconnected(peer)
+
+    def is_data(self, text: str) -> bool:
+        """See `MemoryVenue`."""
+        return '"status"' not in text
+
     # The port to venues.
-
-    def check(self, config: Config) -> None:
-        """See `Venue.check`."""
-
-    def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
-        """See `Venue.address`."""
-        return base_url
 
     async def connect(self, base_url: str, config: Config, signer: Signer | None = None) -> MemoryClient:
         """See `Venue.connect`."""
@@ -283,47 +157,20 @@ class MemoryVenue(Venue):
         return MemoryClient(self, signer)
 
 
-class MemoryClient(VenueClient):
+class MemoryClient(Client):
     """See `VenueClient`."""
 
+    venue: MemoryVenue
+
     def __init__(self, venue: MemoryVenue, signer: KeySigner) -> None:
-        super().__init__()
-        self.venue = venue
+        super().__init__(venue)
         self.signer = signer
         self.made: BinanceGateway | None = None
 
     async def listing(self, names: Sequence[str]) -> Listing:
         """See `VenueClient.listing`."""
         check_quotes(self.venue.instruments)
-        now_ns = self.venue.now_ns()
-        return Listing(self.venue.instruments, VenueTime(now_ns, now_ns, 0))
-
-    def feeds(self, context: SessionContext) -> Sequence[Edge]:
-        """See `VenueClient.feeds`."""
-
-        async def run() -> None:
-            await context.inputs.send([FeedUp(context.clock.now_ns(), "memory", 1)])
-            self.venue.feeds.append(context.inputs.send)
-            try:
-                for shown in self.venue.shown.values():
-                    if shown.quote is not None:
-                        now_ns = context.clock.now_ns()
-                        quote = shown.quote
-                        again = Quote(
-                            now_ns,
-                            now_ns,
-                            quote.instrument,
-                            quote.bid,
-                            quote.bid_size,
-                            quote.ask,
-                            quote.ask_size,
-                        )
-                        await context.inputs.send([again])
-                await trio.sleep_forever()
-            finally:
-                self.venue.feeds.remove(context.inputs.send)
-
-        return [Edge("memory", run)]
+        return await super().listing(names)
 
     def gateway(self, context: SessionContext, account: EngineAccount) -> Gateway:
         """See `VenueClient.gateway`."""
@@ -343,81 +190,3 @@ class MemoryClient(VenueClient):
             transports=self.venue.http,
         )
         return self.made
-
-
-class _Peer:
-    """One connection: frames go out in order, with the faults that hit them."""
-
-    def __init__(self, venue: MemoryVenue, websocket: WebSocketConnection, scope: trio.CancelScope) -> None:
-        self._venue = venue
-        self._websocket = websocket
-        self._scope = scope
-        self._frames, self._queue = trio.open_memory_channel[str](10_000)
-
-    def send(self, text: str) -> None:
-        """Queue a frame."""
-        self._frames.send_nowait(text)
-
-    def cut(self) -> None:
-        """End the connection without a close frame."""
-        self._scope.cancel()
-
-    async def run(self, path: str) -> None:
-        """Read requests and send frames until the connection ends."""
-        where, _, query = path.partition("?")
-        self._venue.trading.user_data.connected(self, where, query)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_all)
-            while True:
-                text = await self._websocket.get_message()
-                self._venue.trading.message(self, str(text), self._venue.now_ms)
-
-    async def _send_all(self) -> None:
-        async for text in self._queue:
-            answer = '"status"' in text
-            fault = (None if answer else self._venue.faults.for_frame("user")) or Fault("")
-            if fault.kind == "drop":
-                continue
-            if fault.kind == "cut":
-                self.cut()
-                return
-            if fault.kind == "restart":
-                self._venue.restart(fault.ms)
-                return
-            if fault.kind == "delay":
-                await trio.sleep(fault.ms / 1000)
-            if fault.kind == "half-open" or fault.kind == "silent":
-                await trio.sleep(30)
-                self.cut()
-                return
-            if fault.kind == "damage":
-                text = text[: len(text) // 2]
-            if fault.kind == "reorder":
-                self._venue.nursery.start_soon(self._later, text, fault.ms)
-                continue
-            await trio.sleep(0.001)
-            await self._websocket.send_message(text)
-            if fault.kind == "duplicate":
-                await self._websocket.send_message(text)
-
-    async def _later(self, text: str, ms: int) -> None:
-        await trio.sleep(ms / 1000)
-        try:
-            await self._websocket.send_message(text)
-        except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
-            return
-
-
-class _Http(httpx.AsyncBaseTransport):
-    """Carries requests to the exchange."""
-
-    def __init__(self, venue: MemoryVenue) -> None:
-        self._venue = venue
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request."""
-        return await self._venue.answer(request)
-
-
-def _response(status: int, body: str, headers: dict[str, str] | None = None) -> httpx.Response:
-    return httpx.Response(status, headers=headers or {}, stream=httpx.ByteStream(body.encode()))
