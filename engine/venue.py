@@ -65,7 +65,8 @@ class Account(msgspec.Struct, frozen=True):
 
     `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
     returns the client ids of orders that may still fill, `knows` returns whether an order was sent by this
-    journal. `at` returns the account at one venue of a session that has accounts at several.
+    journal. `at` returns the account at one venue of a session that has accounts at several. `sent` returns
+    the client ids of the orders that the journal remembers: all that work, and those that ended lately.
     """
 
     since_ns: int
@@ -73,6 +74,7 @@ class Account(msgspec.Struct, frozen=True):
     working: Callable[[], list[str]]
     knows: Callable[[str], bool]
     at: Callable[[str], Account] | None = None
+    sent: Callable[[], list[str]] = list
 
 
 class Gateway(Effects, Protocol):

@@ -1,4 +1,4 @@
-"""One session's access to Lighter, or to a sandbox: listing, feed, history.
+"""One session's access to Lighter, or to a sandbox: listing, feed, history, gateway.
 
 Owns the venue's numbers of the markets. What is the same for every venue is in
 `adapters/transport/client.py`. Made by `venue.py`, used by the commands through `engine.venue`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from adapters.lighter.channels import venue_intervals
 from adapters.lighter.feed import LighterFeed
@@ -16,6 +17,7 @@ from adapters.lighter.info import LighterInfo
 from adapters.lighter.limits import LIMITS, SUBSCRIPTIONS_MAX
 from adapters.lighter.listing import list_instruments
 from adapters.lighter.rules import RULES
+from adapters.lighter.settings import LighterSettings
 from adapters.transport.client import MarketClient
 from adapters.transport.health import FeedLimits
 from adapters.transport.history import Odd, ReadWindows
@@ -24,6 +26,10 @@ from adapters.transport.rest import VenueNow
 from adapters.transport.setup import FeedSetup
 from engine.clock import SECOND_NS
 from engine.events import FundingRead, InstrumentListed
+from engine.venue import Account, Gateway, SessionContext
+
+if TYPE_CHECKING:
+    from adapters.lighter.gateway.keys import Signer as KeySigner
 
 __all__ = ["LighterClient"]
 
@@ -38,15 +44,43 @@ class LighterClient(MarketClient[LighterInfo]):
     choose = "lighter lists many instruments; choose some with --instruments BTC,ETH"
     stream_limits = FeedLimits(subscriptions_max=SUBSCRIPTIONS_MAX)
 
-    def __init__(self, base_url: str, network: Network = NETWORK, *, readonly: bool = False) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        network: Network = NETWORK,
+        settings: LighterSettings | None = None,
+        signer: KeySigner | None = None,
+    ) -> None:
         super().__init__(base_url, LIMITS, LighterInfo, network)
-        self._readonly = readonly
+        self._settings = settings or LighterSettings()
+        self._signer = signer
         self._markets: dict[str, int] = {}
+
+    @classmethod
+    async def connect(
+        cls,
+        base_url: str,
+        settings: LighterSettings,
+        signer: KeySigner | None,
+        network: Network = NETWORK,
+    ) -> LighterClient:
+        """See `engine.venue.Venue.connect`."""
+        client = cls(base_url, network, settings, signer)
+        if signer is not None:
+            from adapters.lighter.gateway.access import check_access
+
+            await check_access(base_url, signer, client._governor, network.http())
+        return client
 
     async def _list(self, info: LighterInfo, names: Sequence[str]) -> list[InstrumentListed]:
         markets = await info.markets()
         self._markets = {market.symbol: market.market_id for market in markets}
-        return list_instruments(markets, self._chosen(names, self._markets))
+        chosen = list_instruments(markets, self._chosen(names, self._markets))
+        if self._signer is not None:
+            from adapters.lighter.gateway.access import check_markets
+
+            check_markets(chosen)
+        return chosen
 
     async def _now(self, info: LighterInfo) -> VenueNow:
         """See `MarketClient`. The venue shows whole seconds, a sandbox the exact time."""
@@ -54,7 +88,7 @@ class LighterClient(MarketClient[LighterInfo]):
         return VenueNow(venue_ns, SECOND_NS if info.sandbox_speed is None else 0)
 
     def _feed(self, setup: FeedSetup, info: LighterInfo) -> LighterFeed:
-        feed = LighterFeed(setup, info, self._markets, readonly=self._readonly)
+        feed = LighterFeed(setup, info, self._markets, readonly=self._settings.readonly)
         if "order_book" in setup.data.channels:
             self.health["books"] = lambda: str(feed.books)
         return feed
@@ -71,3 +105,26 @@ class LighterClient(MarketClient[LighterInfo]):
         if listed.kind == "spot":
             return []
         return await read_rates(info, self._markets, listed, from_ns, to_ns, recv_ns, odd)
+
+    def gateway(self, context: SessionContext, account: Account) -> Gateway:
+        """See `VenueClient.gateway`."""
+        from adapters.lighter.gateway.gateway import LighterGateway
+
+        assert self._signer is not None, "only an armed session has a gateway"
+        gateway = LighterGateway(
+            name="gateway",
+            base_url=self._base_url,
+            network=self._settings.network,
+            signer=self._signer,
+            instruments=context.instruments,
+            markets=self._markets,
+            clock=context.clock,
+            jitter=context.jitter,
+            send=context.inputs.send,
+            governor=self._governor,
+            account=account,
+            dial=self._network.dial,
+            transports=self._network.http,
+        )
+        self.health["orders"] = lambda: str(gateway.health)
+        return gateway

@@ -26,6 +26,7 @@ PERP: Final = MarketRules(
     value_min="10",
     tifs=("Gtc", "Ioc", "Alo"),
     trigger_price="mark",
+    attached=False,
     leverage=20,
     leverage_max=20,
     taker_fee="0",

@@ -9,13 +9,14 @@ poseidon_crypto 0.0.15 (2026), which has vectors. Called by `signing.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from hashlib import shake_256
 from typing import Final, NamedTuple
 
 from adapters.lighter.poseidon import Element, P, hash_to_element
 
-__all__ = ["ORDER", "Signature", "challenge", "public_key", "sign", "to_bytes"]
+__all__ = ["ORDER", "PublicKey", "Signature", "challenge", "from_bytes", "public_key", "sign", "to_bytes"]
 
 ORDER: Final = (
     1067993516717146951041484916571792702745057740581727230159139685185762082554198619328292418486241
@@ -86,6 +87,32 @@ def challenge(commitment: Element, message: Element) -> int:
     return int.from_bytes(to_bytes(hash_to_element((*commitment, *message))), "little") % ORDER
 
 
+class PublicKey:
+    """A public key that checks signatures. Raises ValueError for a number that encodes no point."""
+
+    def __init__(self, encoded: Element) -> None:
+        self._powers = [_decode(encoded)]
+        while len(self._powers) < ORDER.bit_length():
+            self._powers.append(_sum(self._powers[-1], self._powers[-1]))
+
+    def verifies(self, message: Element, signature: bytes) -> bool:
+        """Return whether a signature is that of a hashed message."""
+        s, e = (int.from_bytes(part, "little") for part in (signature[:_BYTES], signature[_BYTES:]))
+        if len(signature) != 2 * _BYTES or not (s < ORDER and e < ORDER):
+            return False
+        commitment = _sum(_multiple(s), _multiple(e, self._powers))
+        return challenge(_encode(commitment), message) == e
+
+
+def from_bytes(data: bytes) -> Element:
+    """Return the element of 40 bytes. Raises ValueError."""
+    numbers = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
+    if len(data) != _BYTES or max(numbers) >= P:
+        raise ValueError("not 40 bytes of an element")
+    a0, a1, a2, a3, a4 = numbers
+    return a0, a1, a2, a3, a4
+
+
 def to_bytes(element: Element) -> bytes:
     """Return the 40 bytes of an element."""
     return b"".join(number.to_bytes(8, "little") for number in element)
@@ -98,10 +125,21 @@ def _encode(point: _Point) -> Element:
     return _mul(point.t, _inverse(point.u))
 
 
-def _multiple(scalar: int) -> _Point:
-    """Return a multiple of the generator."""
+def _decode(encoded: Element) -> _Point:
+    """Return the point of a number. Of the two points on its line one has an x that is no square."""
+    e = _less(_mul(encoded, encoded), (2, 0, 0, 0, 0))
+    root = _root(_less(_mul(e, e), _times_b((4, 0, 0, 0, 0))))
+    half = ((P + 1) // 2, 0, 0, 0, 0)
+    for x in (_mul(_more(e, root), half), _mul(_less(e, root), half)):
+        if pow(_norm(x), (P - 1) // 2, P) != 1:
+            return _Point(x, _ONE, _ONE, encoded)
+    raise ValueError("the number encodes no point")
+
+
+def _multiple(scalar: int, powers: Sequence[_Point] = ()) -> _Point:
+    """Return a multiple of the generator, or of the point whose doubles are given."""
     found = _NEUTRAL
-    for place, power in enumerate(_powers()):
+    for place, power in enumerate(powers or _powers()):
         if scalar >> place & 1:
             found = _sum(found, power)
     return found
@@ -160,13 +198,54 @@ def _mul(a: Element, b: Element) -> Element:
     )
 
 
-def _inverse(a: Element) -> Element:
-    """Return the inverse; 0 for 0. The product of all conjugates is in the base field."""
+def _others(a: Element) -> Element:
+    """Return the product of the other conjugates; that of all is the norm, in the base field."""
     one = _conjugate(a, 1)
     two = _mul(one, _conjugate(one, 1))
-    others = _mul(two, _conjugate(two, 2))
-    norm = _mul(a, others)[0]
-    return _mul(others, (pow(norm, P - 2, P), 0, 0, 0, 0))
+    return _mul(two, _conjugate(two, 2))
+
+
+def _norm(a: Element) -> int:
+    return _mul(a, _others(a))[0]
+
+
+def _inverse(a: Element) -> Element:
+    """Return the inverse; 0 for 0."""
+    others = _others(a)
+    return _mul(others, (pow(_mul(a, others)[0], P - 2, P), 0, 0, 0, 0))
+
+
+def _root(a: Element) -> Element:
+    """Return a square root. Raises ValueError without one.
+
+    The norm is a power of a, so half of it leaves the root of a number of the base field.
+    """
+    exponent, found, power = (P**4 + P**3 + P**2 + P + 2) // 2, _ONE, a
+    while exponent:
+        if exponent & 1:
+            found = _mul(found, power)
+        power = _mul(power, power)
+        exponent >>= 1
+    root = _mul(found, (pow(_base_root(_norm(a)), P - 2, P), 0, 0, 0, 0))
+    if _mul(root, root) != _mul(a, _ONE):
+        raise ValueError("no square")
+    return root
+
+
+def _base_root(a: int) -> int:
+    """Return a square root in the base field (Tonelli and Shanks): P - 1 is 2 ** 32 times an odd number."""
+    odd, twos = (P - 1) >> 32, 32
+    found, left, unit = pow(a, (odd + 1) // 2, P), pow(a, odd, P), pow(7, odd, P)
+    while left not in (0, 1):
+        order, square = 0, left
+        while square != 1 and order < twos:
+            square, order = square * square % P, order + 1
+        if order >= twos:
+            raise ValueError("no square")
+        step = pow(unit, 1 << (twos - order - 1), P)
+        found, unit, twos = found * step % P, step * step % P, order
+        left = left * unit % P
+    return found
 
 
 def _conjugate(a: Element, times: int) -> Element:

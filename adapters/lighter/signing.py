@@ -3,7 +3,7 @@
 Owns the numbers that are hashed, in their order; `poseidon.py` hashes and `schnorr.py` signs. Promises: the
 hash of a transaction, and the public part of a key, are those of the venue's own client (lighter-sdk 1.1.8,
 2026-11), which vectors prove; the key is shown by no text of this program. A kind of transaction that no
-vector proves cannot be signed. Nothing calls this yet: docs/lighter.md says what real orders need beside it.
+vector proves cannot be signed. Called by the gateway; the sandbox checks signatures by the same hashes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from engine.errors import UsageError
 
 __all__ = [
     "CHAINS",
+    "KINDS",
     "MARKET",
     "SKIPS_NONCE",
     "LighterKey",
@@ -29,18 +30,20 @@ __all__ = [
     "hash_transaction",
 ]
 
-CHAINS: Final = {"mainnet": 304, "testnet": 300}
+CHAINS: Final = {"mainnet": 304, "testnet": 300, "sandbox": 304}
+"""What a transaction is signed for; the venue's client takes 304 for an address that it does not know."""
 
 _ACCOUNT: Final = ("AccountIndex", "ApiKeyIndex")
 _ORDER: Final = (
     *("MarketIndex", "ClientOrderIndex", "BaseAmount", "Price", "IsAsk", "Type", "TimeInForce"),
     *("ReduceOnly", "TriggerPrice", "OrderExpiry"),
 )
-_KINDS: Final = {
+KINDS: Final = {
     "create": (14, _ORDER),
     "cancel": (15, ("MarketIndex", "Index")),
     "cancel-all": (16, ("TimeInForce", "Time")),
     "modify": (17, ("MarketIndex", "Index", "BaseAmount", "Price", "TriggerPrice")),
+    "leverage": (20, ("MarketIndex", "InitialMarginFraction", "MarginMode")),
 }
 """Number and members of each kind."""
 
@@ -58,9 +61,9 @@ _ATTRIBUTES: Final = 4
 class Transaction(msgspec.Struct, frozen=True):
     """What is signed: `members` by the venue's names, prices and sizes as integers of the market's decimals.
 
-    `kind` is "create", "cancel", "cancel-all" or "modify". `expires_ms` is when the venue stops taking it.
-    `attributes` are its options by their numbers, such as `SKIPS_NONCE`. Raises UsageError for a kind or an
-    option that no vector proves.
+    `kind` is "create", "cancel", "cancel-all", "modify" or "leverage". `expires_ms` is when the venue stops
+    taking it. `attributes` are its options by their numbers, such as `SKIPS_NONCE`. Raises UsageError for a
+    kind or an option that no vector proves.
     """
 
     kind: str
@@ -70,7 +73,7 @@ class Transaction(msgspec.Struct, frozen=True):
     attributes: Mapping[int, int] = {}
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS or not _PROVED.issuperset(self.attributes):
+        if self.kind not in KINDS or not _PROVED.issuperset(self.attributes):
             raise UsageError(
                 f"a transaction {self.kind!r} with attributes {sorted(self.attributes)} is not known"
             )
@@ -116,7 +119,7 @@ class LighterKey:
     def sign(self, transaction: Transaction, chain: int) -> SignedTransaction:
         """Sign a transaction of this key's account."""
         members = {"AccountIndex": self.account, "ApiKeyIndex": self.index, **transaction.members}
-        number, names = _KINDS[transaction.kind]
+        number, names = KINDS[transaction.kind]
         digest = hash_transaction(msgspec.structs.replace(transaction, members=members), chain)
         info: dict[str, object] = {name: members[name] for name in (*_ACCOUNT, *names)}
         info |= {"ExpiredAt": transaction.expires_ms, "Nonce": transaction.nonce}
@@ -132,7 +135,7 @@ class LighterKey:
 
 def hash_transaction(transaction: Transaction, chain: int) -> Element:
     """Return the hash of a transaction whose members have its account. Raises KeyError for a missing one."""
-    number, names = _KINDS[transaction.kind]
+    number, names = KINDS[transaction.kind]
     given = [transaction.members[name] for name in (*_ACCOUNT, *names)]
     found = hash_to_element([chain, number, transaction.nonce, transaction.expires_ms, *given])
     options = sorted(

@@ -290,6 +290,7 @@ class Live(Reporting):
             lambda: self._execution().working_at(venue),
             lambda client_order_id: self._books().knows(client_order_id),
             self._account,
+            lambda: self._books().sent(),
         )
 
     async def _warm_up(self, warm_up: WarmUp, instruments: Sequence[InstrumentListed]) -> None:

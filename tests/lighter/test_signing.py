@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from adapters.lighter import schnorr
 from adapters.lighter.poseidon import P, hash_to_element, permute
-from adapters.lighter.schnorr import ORDER, Signature, challenge, public_key, sign
+from adapters.lighter.schnorr import ORDER, PublicKey, Signature, challenge, from_bytes, public_key, sign
 from adapters.lighter.signing import (
     CHAINS,
     MARKET,
@@ -132,6 +132,41 @@ def test_every_member_the_chain_and_the_attributes_are_part_of_the_hash() -> Non
     hashes.add(hash_transaction(Transaction("create", *members, {SKIPS_NONCE: 1}), chain))
     hashes.add(hash_transaction(Transaction("create", *members, {MARKET: 0}), chain))
     assert len(hashes) == len(names) + 4
+
+
+@pytest.mark.parametrize("row", VECTORS["transactions"][::7])
+def test_a_public_key_checks_the_signatures_of_the_venues_client(row: dict[str, Any]) -> None:
+    owner, other = (bytes.fromhex(KEYS[key]["public"][2:]) for key in (row["key"], 1 - row["key"]))
+    digest = hash_transaction(transaction_of(row), KEYS[row["key"]]["chain"])
+    signature = base64.b64decode(row["info"]["Sig"])
+    key = PublicKey(from_bytes(owner))
+    assert key.verifies(digest, signature)
+    assert not PublicKey(from_bytes(other)).verifies(digest, signature)
+    assert not key.verifies(hash_text("another"), signature)
+    for at in (0, 79):
+        wrong = bytearray(signature)
+        wrong[at] ^= 1
+        assert not key.verifies(digest, bytes(wrong))
+    assert not key.verifies(digest, signature[:79])
+
+
+@pytest.mark.parametrize("key", [1, 2, 3, 12345, ORDER - 1])
+def test_a_public_key_is_decoded_to_its_point(key: int) -> None:
+    message = hash_text(str(key))
+    assert PublicKey(public_key(key)).verifies(message, sign(key, message).to_bytes())
+
+
+def test_a_number_that_is_no_point_is_no_public_key() -> None:
+    refused = 0
+    for number in range(1, 20):
+        try:
+            PublicKey((number, 1, 2, 3, 4))
+        except ValueError:
+            refused += 1
+    assert 4 < refused < 15, "half of all numbers encode no point"
+    for data in (b"", b"\xff" * 40, bytes(39)):
+        with pytest.raises(ValueError, match="not 40 bytes"):
+            from_bytes(data)
 
 
 def test_what_no_vector_proves_is_refused() -> None:

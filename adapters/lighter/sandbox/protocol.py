@@ -1,9 +1,10 @@
-"""Lighter's protocol on the local exchange: market data over the stream and HTTP. It takes no orders.
+"""Lighter's protocol on the local exchange: market data over the stream and HTTP, accounts and transactions.
 
 Owns what each connection subscribes to, the numbers of trades and books, and what has changed since the last
 flush. Promises: trades are numbered over all markets, in the order of the tape; a change of a book names the
 change before it, for every client alike; a subscription is confirmed by its first data, as the venue does.
-Frames and answers are in `messages.py`. Called by the server of the local exchange.
+Frames and answers are in `messages.py`, accounts and orders in `trading.py`: an account is
+`--account ACCOUNT:KEY:PUBLIC:USDC`. Called by the server of the local exchange.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from adapters.exchange.instruments import InstrumentMarket, Market, Played
 from adapters.exchange.limits import Window
 from adapters.exchange.market import InstrumentProfile
 from adapters.exchange.options import SandboxOptions
-from adapters.exchange.protocol import Answer, Client, Request, VenueProtocol
+from adapters.exchange.protocol import Answer, Client, Request, Scope, VenueProtocol
 from adapters.lighter.limits import LIMITS, weight_of
 from adapters.lighter.rules import CANDLES_PAGE, INTERVALS, PERP, RULES
 from adapters.lighter.sandbox import messages
+from adapters.lighter.sandbox.accounts import accounts_of
+from adapters.lighter.sandbox.trading import Trading
 from adapters.lighter.wire import Channel
-from engine.errors import VenueProtocolError
+from engine.errors import UsageError, VenueProtocolError
 from engine.events import FundingRead, InstrumentListed, LiquidationRead, Quote, Trade
 
 __all__ = ["LighterProtocol"]
@@ -51,6 +54,7 @@ class _Request(msgspec.Struct, frozen=True):
 
     type: str = ""
     channel: str = ""
+    auth: str = ""
 
 
 class _Book:
@@ -88,6 +92,8 @@ class LighterProtocol(VenueProtocol):
             self._market_of[one.name] = number
         self._books = {one.name: _Book(1) for one in market.instruments}
         self._connections: dict[Client, _Connection] = {}
+        perps = {number: one for number, one in self._numbers.items() if one.listed.kind != "spot"}
+        self.trading = Trading(perps, accounts_of(options.accounts))
         self._weight = Window()
         self._trade_id = 1_000_000
         self._rows: dict[str, list[messages.Row]] = {}  # the newest of each instrument
@@ -113,7 +119,18 @@ class LighterProtocol(VenueProtocol):
             rules=msgspec.structs.replace(PERP, base=profile.name),
         )
 
+    @classmethod
+    def check(cls, options: SandboxOptions) -> None:
+        """See `VenueProtocol.check`: accounts have keys."""
+        accounts_of(options.accounts)
+        if options.volumes:
+            raise UsageError("the sandbox of lighter has the same fees for all; remove --volume")
+
     # Requests.
+
+    def scope(self, request: Request) -> Scope | Answer:
+        """See `VenueProtocol.scope`."""
+        return "exchange" if request.path == "/api/v1/sendTx" else "info"
 
     def admit(self, request: Request) -> Answer | None:
         """See `VenueProtocol`."""
@@ -132,6 +149,8 @@ class LighterProtocol(VenueProtocol):
         """See `VenueProtocol`."""
         query = dict(parse_qsl(request.query))
         path = request.path.removeprefix("/api/v1/")
+        if self.trading.knows(path):
+            return self.trading.answer(request, path, now_ms)
         if request.method != "GET":
             return Answer(405, messages.refusal(20000, "method not allowed"))
         if path == "/":
@@ -183,6 +202,7 @@ class LighterProtocol(VenueProtocol):
     def disconnected(self, client: Client) -> None:
         """See `VenueProtocol`."""
         self._connections.pop(client, None)
+        self.trading.disconnected(client)
 
     def message(self, client: Client, text: str, now_ms: int) -> None:
         """See `VenueProtocol`."""
@@ -200,6 +220,8 @@ class LighterProtocol(VenueProtocol):
             return
         if request.type == "ping":
             client.send('{"type":"pong"}')
+        elif request.type == "subscribe" and self.trading.is_private(request.channel):
+            client.send(self.trading.subscribes(client, request.channel, request.auth, now_ms))
         elif request.type in ("subscribe", "unsubscribe"):
             self._subscribe(connection, request, now_ms)
         elif request.type != "pong":
@@ -256,6 +278,8 @@ class LighterProtocol(VenueProtocol):
     def channel(self, text: str) -> tuple[str, Literal["market", "user", ""]]:
         """See `VenueProtocol`."""
         kind = messages.kind_of(text)
+        if self.trading.is_private(kind):
+            return kind, "user"
         return (kind, "market") if kind else ("", "")
 
     # The tape.
@@ -264,6 +288,7 @@ class LighterProtocol(VenueProtocol):
         """See `VenueProtocol`."""
         super().play(event)
         market = self.market.by_number[event.instrument]
+        self._trade(event, market)
         if isinstance(event, Trade):
             self._trade_id += 1
             row = messages.Row(self._market_of[market.name], market.listed, event, self._trade_id)
@@ -283,6 +308,18 @@ class LighterProtocol(VenueProtocol):
                     break
         if not isinstance(event, FundingRead):
             self._newest_ns = max(self._newest_ns, event.recv_ns)
+
+    def _trade(self, event: Played, market: InstrumentMarket) -> None:
+        """Let the orders of accounts trade with an event."""
+        if market.listed.kind == "spot" or not isinstance(event, Trade | Quote | FundingRead):
+            return
+        at_ms = event.venue_ns // 1_000_000
+        if isinstance(event, Trade):
+            self.trading.add_trade(market.name, event.price, event.size, event.aggressor, at_ms)
+        elif isinstance(event, Quote):
+            self.trading.add_quote(market.name, event.bid, event.ask, at_ms)
+        else:
+            self.trading.fund(event, market.name, at_ms)
 
     def flush(self) -> None:
         """See `VenueProtocol`."""
@@ -316,6 +353,7 @@ class LighterProtocol(VenueProtocol):
         """See `VenueProtocol`."""
         self._ticks += 1
         now_ms = now_ns // 1_000_000
+        self.trading.matching.expire_due(now_ms)
         for number, market in self._numbers.items():
             for interval in INTERVALS:
                 channel = Channel("candle", number, interval)

@@ -117,6 +117,10 @@ class Books(Ledger):
         """Return whether an order was sent by this journal."""
         return self.owners.knows(client_order_id)
 
+    def sent(self) -> list[str]:
+        """Return the client ids of the orders that are remembered: live ones, and those that ended lately."""
+        return [*self.owners.live, *self.owners.ended]
+
     def unvalued(self) -> list[str]:
         """Return the amounts, such as "-0.1 BNB", that equity leaves out since no price is known."""
         return [f"{amount} {asset}" for asset, amount in valued(self).unvalued]

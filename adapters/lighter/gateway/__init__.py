@@ -1,0 +1,1 @@
+"""Real orders on Lighter."""
