@@ -142,14 +142,32 @@ def test_a_window_closes_a_second_after_its_end_and_only_once() -> None:
     )
     assert levels.advance(T + MINUTE + SECOND_NS) == [closed]
     late = LiquidationRead(T + 2 * MINUTE, T + 9, 1, BUY, 1239, 2, "", True)
-    assert levels.send(late) == [
+    assert levels.send(late) == []
+    at_ns = T + 2 * MINUTE + SECOND_NS
+    assert levels.advance(at_ns) == [
         msgspec.structs.replace(
-            closed, at_ns=T + 2 * MINUTE, levels=((1230, 7, 2),), shorts=2, count=2, sampled=True, revision=1
+            closed, at_ns=at_ns, levels=((1230, 7, 2),), shorts=2, count=2, sampled=True, revision=1
         )
     ]
     assert levels.advance(T + 9 * MINUTE) == []
     assert levels.send(LiquidationRead(T, T + 1441 * MINUTE, 1, SELL, 1, 1)) == [], "its time is implausible"
     assert levels.timers == []
+
+
+def test_a_thousand_late_liquidations_correct_their_window_a_few_times() -> None:
+    levels = Harness(LiquidationLevels(FlowConfig(liquidations=("1m",), level={"AAA": "0.1"})))
+    levels.send(LiquidationRead(T + 5, T, 1, SELL, 1000, 7))
+    levels.advance(T + 2 * MINUTE)
+    for number in range(1000):
+        now = T + 2 * MINUTE + number * 40_000_000
+        levels.advance(now)
+        levels.send(LiquidationRead(now, T + 9, 1, BUY, 1000 + 10 * number, 1, number))
+    levels.advance(T + 9 * MINUTE)
+    events = levels.all(LiquidationLevelsClosed)
+    assert [one.revision for one in events] == list(range(len(events)))
+    assert len(events) <= 8
+    assert sum(len(one.levels) for one in events) < 5000
+    assert events[-1].count == 1001
 
 
 def test_levels_follow_an_instrument_to_finer_scales() -> None:

@@ -2,6 +2,8 @@
 
 A liquidation belongs to the window of its venue time. A window closes `FLOW_GRACE_NS` after its end by the
 engine's clock; a liquidation that comes later corrects it, with another revision, while the window is kept.
+The revision follows a second after the first late one, so that what comes late in bulk corrects a window
+once; the wait for each further revision is twice as long.
 Windows without liquidations have no event. `ForcedWindow` adds up for `engine bars --kind` too.
 """
 
@@ -17,7 +19,10 @@ from engine.config import FlowConfig
 from engine.events import LiquidationLevelsClosed, LiquidationRead, TimerFired
 from engine.values import SELL, InstrumentId, Price, Size, parse_interval, wide
 
-__all__ = ["Forced", "ForcedLevels", "ForcedWindow", "LiquidationLevels"]
+__all__ = ["DOUBLED_MAX", "Forced", "ForcedLevels", "ForcedWindow", "LiquidationLevels"]
+
+DOUBLED_MAX = 6
+"""How often the wait for the next correction of a window is doubled at most."""
 
 
 class Forced(State):
@@ -29,12 +34,16 @@ class Forced(State):
 
 
 class ForcedWindow(State):
-    """The levels of one window. `sampled`: there may be more. `revision`: the newest, -1 while open."""
+    """The levels of one window. `sampled`: there may be more. `revision`: the newest, -1 while open.
+
+    `waits`: a correction is due.
+    """
 
     cells: dict[Price, Forced]
     count: int = 0
     sampled: bool = False
     revision: int = -1
+    waits: bool = False
 
     def add(self, read: LiquidationRead, width: int) -> None:
         """Add a liquidation to its level."""
@@ -98,12 +107,17 @@ class LiquidationLevels(Actor):
                     continue  # too late
                 window = windows[start_ns] = ForcedWindow({})
                 if len(windows) > WINDOWS_MAX:
-                    del windows[min(windows)]
+                    oldest = min(windows)
+                    if windows[oldest].waits:
+                        self._close(read.recv_ns, read.instrument, span, oldest, emit)
+                    del windows[oldest]
                 due_ns = window_end(span, start_ns) + FLOW_GRACE_NS
                 emit(SetTimer(self.name, due_ns, f"{read.instrument} {span} {start_ns}"))
             window.add(read, levels.width)
-            if window.revision >= 0:
-                self._close(read.recv_ns, read.instrument, span, start_ns, emit)
+            if window.revision >= 0 and not window.waits:
+                window.waits = True
+                due_ns = read.recv_ns + (FLOW_GRACE_NS << min(window.revision, DOUBLED_MAX))
+                emit(SetTimer(self.name, due_ns, f"{read.instrument} {span} {start_ns}"))
 
     @handles(TimerFired)
     def close(self, timer: TimerFired, emit: Emit) -> None:
@@ -117,6 +131,7 @@ class LiquidationLevels(Actor):
         levels = self._levels[instrument]
         window = levels.windows[span][start_ns]
         window.revision += 1
+        window.waits = False
         emit(
             LiquidationLevelsClosed(
                 at_ns,
