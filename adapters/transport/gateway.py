@@ -142,8 +142,8 @@ class AccountGateway:
     async def _close(self) -> None:
         """Close the connections of requests."""
 
-    def _settled(self, name: str) -> None:
-        """Note that a query has shown how an order goes on."""
+    def _settled(self, name: str, read: Event) -> None:
+        """Note what a query has shown of how an order goes on."""
 
     # ---- the same for all
 
@@ -220,7 +220,8 @@ class AccountGateway:
         name = command.client_order_id
         try:
             events = await self._reconciler.query(command)
-            self._settled(name)
+            for read in events[-1:]:
+                self._settled(name, read)
         except VenueError as error:
             self.health.reads_failed += 1
             events = [OrderUnknown(self._now_ns(), name, f"the question failed: {error}")]

@@ -16,7 +16,7 @@ from __future__ import annotations
 from engine.actors import expiry
 from engine.actors.at_venues import DEAD_MAN, AtVenues, timer_of
 from engine.actors.base import Emit, handles, remember
-from engine.actors.order import Order, filled_ahead, is_replaced
+from engine.actors.order import Order, filled_ahead, is_decided, is_replaced, note_sent
 from engine.config import AccountConfig, VenueConfig
 from engine.events import (
     ActorFailed,
@@ -98,11 +98,8 @@ class Execution(AtVenues):
         if self._venue is None or started.mode != "live":
             return
         self.begin_accounts(self._venue)
-        for client_order_id, order in list(self._orders.items()):
-            order.state = "Unknown"
-            order.queries = 0
-            self._report(started.recv_ns, client_order_id, emit)
-            self._query(started.recv_ns, client_order_id, emit)
+        for client_order_id in list(self._orders):
+            self._doubt(started.recv_ns, client_order_id, emit)
 
     # From approvals and requests to commands.
 
@@ -148,21 +145,26 @@ class Execution(AtVenues):
         order = self._orders.get(approved.client_order_id)
         if order is None or order.canceling:
             return
-        order.modifying = approved.limit_price
+        order.modifying, order.changing = approved.limit_price, approved.size
         order.state = order.working_state
-        emit(
-            ModifyOrder(
-                approved.at_ns,
-                approved.client_order_id,
-                order.instrument,
-                order.side,
-                approved.size,
-                approved.limit_price,
-                order.tif,
-                order.reduce_only,
-                self._expires_ns(approved),
-            )
+        missed = self.exits_missed(order.instrument) if order.role == CLOSE else -1
+        due_ns = self._expires_ns(approved, missed)
+        proof_ns = expiry.change_proof_ns(self._venue, order, due_ns, self._answer_ns)
+        change = ModifyOrder(
+            approved.at_ns,
+            approved.client_order_id,
+            order.instrument,
+            order.side,
+            approved.size,
+            approved.limit_price,
+            order.tif,
+            order.reduce_only,
+            due_ns,
+            proof_ns,
+            order.venue_order_id if proof_ns else 0,
         )
+        note_sent(order, change)
+        emit(change)
         self._report(approved.at_ns, approved.client_order_id, emit)
         self._await_response(approved.at_ns, approved.client_order_id, emit)
 
@@ -242,6 +244,8 @@ class Execution(AtVenues):
         if client_order_id in self._ended:
             order.state = "Filled" if order.filled >= order.size else "Canceled"
             self._report(report.at_ns, client_order_id, emit)
+        elif order.filled >= order.size and order.may_grow:
+            self._doubt(report.at_ns, client_order_id, emit)
         elif order.filled >= order.size:
             self._end(report.at_ns, client_order_id, "Filled", emit)
         elif 0 < order.filled_at_end <= order.filled:
@@ -263,10 +267,7 @@ class Execution(AtVenues):
         filled = order.size - report.remaining
         if self._venue is not None and order.filled < filled:
             order.filled_at_end = filled
-            order.state = "Unknown"
-            order.queries = 0
-            self._report(report.recv_ns, client_order_id, emit)
-            self._query(report.recv_ns, client_order_id, emit)
+            self._doubt(report.recv_ns, client_order_id, emit)
         else:
             self._end(report.recv_ns, client_order_id, "Canceled", emit)
 
@@ -285,8 +286,9 @@ class Execution(AtVenues):
             return
         order.limit_price = report.limit_price
         order.size = order.filled + report.size - filled_ahead(order, report.venue_order_id)
-        order.modifying = 0
-        if order.filled < order.size:
+        if is_decided(order):
+            order.modifying = 0
+        if order.filled < order.size or order.may_grow:
             self._work(report.recv_ns, report.client_order_id, emit)
         else:
             self._end(report.recv_ns, report.client_order_id, "Filled", emit)
@@ -298,7 +300,7 @@ class Execution(AtVenues):
         if order is None:
             return
         if isinstance(report, ModifyRejected):
-            order.modifying = 0
+            order.modifying = 0 if is_decided(order) else order.modifying
             if order.state != "Unknown":
                 self._work(report.recv_ns, report.client_order_id, emit)
         if self._venue is not None:
@@ -311,11 +313,12 @@ class Execution(AtVenues):
         order = self._orders.get(report.client_order_id)
         if order is None or order.state in ("New", "PartiallyFilled", "Unknown"):
             return
+        if self._venue is not None:
+            self._doubt(report.recv_ns, report.client_order_id, emit)
+            return
         order.state = "Unknown"
         order.queries = 0
         self._report(report.recv_ns, report.client_order_id, emit)
-        if self._venue is not None:
-            self._query(report.recv_ns, report.client_order_id, emit)
 
     @handles(OrderRead)
     def apply_read(self, read: OrderRead, emit: Emit) -> None:
@@ -324,13 +327,16 @@ class Execution(AtVenues):
         order = self._orders.get(client_order_id)
         if order is None:
             return
-        order.venue_order_id = max(order.venue_order_id, read.venue_order_id)
+        number = order.venue_order_id
+        order.venue_order_id = max(number, read.venue_order_id)
         if read.state == "canceled":
             self._end(read.recv_ns, client_order_id, "Canceled", emit)
         elif read.state == "rejected":
             self._end_refused(read.recv_ns, client_order_id, emit)
         elif read.state == "open":
-            self._apply_open(order, read, emit)
+            self._apply_open(order, read, number, emit)
+        elif read.state == "filled" and order.filled >= order.size:
+            self._end(read.recv_ns, client_order_id, "Filled", emit)  # the change came too late
         elif read.state == "absent" and expiry.is_absent(order, read, self._answer_ns):
             self._end_refused(read.recv_ns, client_order_id, emit)
         elif read.state == "filled" and expiry.is_cut(order, read, self._answer_ns):
@@ -339,18 +345,23 @@ class Execution(AtVenues):
             # Filled, but its fills are not reported yet; or absent, but too early for that to be proof.
             self._query_later(read.recv_ns, client_order_id, emit, read.venue_ns)
 
-    def _apply_open(self, order: Order, read: OrderRead, emit: Emit) -> None:
-        """Handle an order that the venue still works: a pending cancel or change was not carried out."""
+    def _apply_open(self, order: Order, read: OrderRead, number: int, emit: Emit) -> None:
+        """Handle an order that the venue still works: a pending cancel was not carried out.
+
+        A pending change was carried out if the order shows it. If not, it may still arrive until its proof.
+        """
         client_order_id = read.client_order_id
-        if order.modifying:
+        undecided = expiry.is_undecided(order, read, number)
+        if order.modifying and not undecided:
             order.limit_price = read.limit_price
             order.size = order.filled + read.size
-        order.modifying = 0
-        if order.state != order.working_state:
+            order.modifying = order.changes = 0
+        if not undecided and order.state != order.working_state:
             self._work(read.recv_ns, client_order_id, emit)
         if order.canceling:
             emit(CancelOrder(read.recv_ns, client_order_id, order.instrument, order.canceling))
-            self._query_later(read.recv_ns, client_order_id, emit)
+        if order.canceling or undecided:
+            self._query_later(read.recv_ns, client_order_id, emit, read.venue_ns if undecided else 0)
 
     # Queries.
 
@@ -376,6 +387,13 @@ class Execution(AtVenues):
             venue_ns = at_ns + self.clock_ns(order.instrument)
             wait_ns = expiry.until_proof(self._venue, order, venue_ns, self._answer_ns)
             emit(timer_of(at_ns + wait_ns, client_order_id))
+
+    def _doubt(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
+        """Mark an order as Unknown and query it."""
+        order = self._orders[client_order_id]
+        order.state, order.queries = "Unknown", 0
+        self._report(at_ns, client_order_id, emit)
+        self._query(at_ns, client_order_id, emit)
 
     def _query(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders[client_order_id]

@@ -15,7 +15,17 @@ from engine.config import VenueConfig
 from engine.events import InstrumentListed, ModifyApproved, OrderApproved, OrderRead
 from engine.events.terms import CLOSE
 
-__all__ = ["DOUBLINGS_MAX", "expires_ns", "is_absent", "is_cut", "is_exit", "margin_ns", "until_proof"]
+__all__ = [
+    "DOUBLINGS_MAX",
+    "change_proof_ns",
+    "expires_ns",
+    "is_absent",
+    "is_cut",
+    "is_exit",
+    "is_undecided",
+    "margin_ns",
+    "until_proof",
+]
 
 READ_AFTER_NS = 10_000_000
 """An order is queried this long after its absence is proof: the venue's clock has passed that time then."""
@@ -62,12 +72,26 @@ def proof_ns(order: Order, answer_ns: int) -> int:
     return order.expires_ns + (order.margin_ns or answer_ns)
 
 
+def change_proof_ns(venue: VenueConfig | None, order: Order, expires_ns: int, answer_ns: int) -> int:
+    """Return the venue's time after which an order that does not show a change was not changed by it."""
+    if venue is None or venue.exit_expires_ms is msgspec.UNSET or not expires_ns:
+        return 0  # Days from before this rule do not have the key.
+    return expires_ns + (order.margin_ns or answer_ns)
+
+
+def is_undecided(order: Order, read: OrderRead, number: int) -> bool:
+    """Return whether a change may still arrive: an open order does not show it yet. `number`: before it."""
+    same = (read.limit_price, read.size) == (order.limit_price, order.size - order.filled)
+    return bool(order.modifying) and same and read.leaves_open(number, order.proof_ns)
+
+
 def until_proof(venue: VenueConfig | None, order: Order, venue_ns: int, wait_ns: int) -> int:
     """Return a wait that ends no later than when absence becomes proof, unless it is already."""
-    if venue is None or not _exit_ms(venue) or not order.expires_ns:
-        return wait_ns
-    left_ns = proof_ns(order, venue.answer_ms * _MS) + READ_AFTER_NS - venue_ns
-    return min(wait_ns, left_ns) if left_ns > 0 else wait_ns
+    proofs = [order.proof_ns] if order.modifying else []
+    if venue is not None and _exit_ms(venue) and order.expires_ns:
+        proofs.append(proof_ns(order, venue.answer_ms * _MS))
+    left = [one + READ_AFTER_NS - venue_ns for one in proofs]
+    return min([wait_ns, *(left_ns for left_ns in left if left_ns > 0)])
 
 
 def _exit_ms(venue: VenueConfig) -> int:

@@ -12,16 +12,37 @@ from typing import Protocol
 import msgspec
 
 from engine.actors.base import State
+from engine.events import ModifyOrder
 from engine.values import InstrumentId, Price, Size
 
-__all__ = ["Order", "filled_ahead", "is_replaced"]
+__all__ = ["Order", "filled_ahead", "is_decided", "is_replaced", "note_sent"]
 
 
 class Numbered(Protocol):
-    """An order with its newest number, and what was filled by number since a change was sent for it."""
+    """An order with its newest number, and what was filled by number since a change was sent for it.
+
+    `changes` are those on their way, `changed_from` is the number when the newest was sent, and `proof_ns` is
+    that of the newest (`ModifyOrder`).
+    """
 
     venue_order_id: int
     by_number: dict[int, Size]
+    proof_ns: int
+    changed_from: int
+    changes: int
+
+
+def note_sent(order: Numbered, command: ModifyOrder) -> None:
+    """Note that a change is on its way."""
+    if command.proof_ns:
+        order.proof_ns, order.changed_from = command.proof_ns, command.venue_order_id
+        order.changes += 1
+
+
+def is_decided(order: Numbered) -> bool:
+    """Take the answer to a change; return whether no other is on its way."""
+    order.changes = max(0, order.changes - 1)
+    return not order.changes
 
 
 def is_replaced(order: Numbered, number: int, size: int) -> bool:
@@ -33,7 +54,8 @@ def is_replaced(order: Numbered, number: int, size: int) -> bool:
 
 def filled_ahead(order: Numbered, number: int) -> int:
     """Take the number of a change; return how much of the changed order was reported as filled before."""
-    ahead = order.by_number.get(number, 0) if number > order.venue_order_id else 0
+    before = order.changed_from if order.proof_ns else order.venue_order_id
+    ahead = order.by_number.get(number, 0) if number > before else 0
     order.venue_order_id = max(order.venue_order_id, number)
     return ahead
 
@@ -45,7 +67,8 @@ class Order(State):
     is not confirmed yet. `trigger` and `parent` are as in its terms. `filled_at_end`: the venue
     has ended the order, and this much of it is filled; 0 before. `filled_ns`: the venue's time of the first
     answer that called it filled while a part was not. `by_number`: see `Numbered`. `margin_ns`: how long
-    after its expiry it still counts as on its way; 0 for the margin of openings.
+    after its expiry it still counts as on its way; 0 for the margin of openings. `changing` is the open size
+    that the newest change asks for. `proof_ns`, `changed_from`, `changes`: see `Numbered`.
     """
 
     strategy: str
@@ -69,6 +92,15 @@ class Order(State):
     filled_ns: int = 0
     by_number: dict[int, Size] = msgspec.field(default_factory=dict)
     margin_ns: int = 0
+    changing: Size = 0
+    proof_ns: int = 0
+    changed_from: int = 0
+    changes: int = 0
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether a change that was sent may leave the order open when what was open before is filled."""
+        return bool(self.modifying and self.proof_ns) and self.changing > self.size - self.filled
 
     @property
     def working_state(self) -> str:

@@ -79,6 +79,14 @@ class OrderRead(Event, frozen=True, tag="order-read"):
     reason: str = ""
     triggered: bool = False
 
+    def leaves_open(self, number: int, proof_ns: int) -> bool:
+        """Return whether a change may still arrive that was sent for the order under this number.
+
+        `proof_ns` is that of the change (`ModifyOrder`).
+        """
+        replaced = 0 < number < self.venue_order_id
+        return self.state == "open" and not replaced and self.venue_ns <= proof_ns
+
 
 class OrderModified(Event, frozen=True, tag="modified"):
     """The venue now works the order with these values, possibly under another `venue_order_id`."""

@@ -173,7 +173,11 @@ class ModifyApproved(Event, frozen=True, tag="modify-approved"):
 
 
 class ModifyOrder(Event, frozen=True, tag="modify"):
-    """Command: change this order to an open `size` at `limit_price`, under the same client order id."""
+    """Command: change this order to an open `size` at `limit_price`, under the same client order id.
+
+    `proof_ns`: an order that does not show the change after this time of the venue proves that it was not
+    carried out; 0 if any reading does, as in days before this rule. `venue_order_id` is the order's number.
+    """
 
     at_ns: int
     client_order_id: str
@@ -184,6 +188,8 @@ class ModifyOrder(Event, frozen=True, tag="modify"):
     tif: str
     reduce_only: bool
     expires_ns: int = 0
+    proof_ns: int = 0
+    venue_order_id: int = 0
 
 
 class QueryOrder(Event, frozen=True, tag="query"):

@@ -146,9 +146,9 @@ def test_openings_that_are_refused_do_not_change_the_time_of_exits() -> None:
     assert (sent(harness).expires_ns - T) // S == 2
 
 
-def test_a_change_of_an_exit_keeps_the_expiry_of_every_order() -> None:
+def test_a_change_of_an_exit_expires_as_soon_as_an_exit() -> None:
     harness = new_harness(EXITS)
     name = sent(harness).client_order_id
     harness.send(OrderAccepted(T, T, name, 5))
     changed = harness.send(ModifyApproved(T, 9, "s", name, 1, 5, 1200))[0]
-    assert changed.expires_ns == T + 10 * S
+    assert (changed.expires_ns, changed.proof_ns) == (T + 2 * S, T + 3 * S)

@@ -12,6 +12,7 @@ __all__ = ["LateWay"]
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _CHUNK = 1 << 16
+_CHANGES = b"POST ", b"PUT "
 
 
 class LateWay:
@@ -63,9 +64,9 @@ class LateWay:
 
     async def _up(self, client: trio.SocketStream, venue: trio.SocketStream, scope: trio.CancelScope) -> None:
         while data := await client.receive_some(_CHUNK):
-            while data.startswith(b"POST ") and not _whole(data):
+            while data.startswith(_CHANGES) and not _whole(data):
                 data += await client.receive_some(_CHUNK)
-            if self._left and data.startswith(b"POST ") and self._chosen(data):
+            if self._left and data.startswith(_CHANGES) and self._chosen(data):
                 self._left -= 1
                 self.held.append(trio.current_time())
                 if self._late_s is not None:

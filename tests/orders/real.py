@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from engine.config import Config, VenueConfig
+from engine.config import EXIT_EXPIRES_MS, Config, VenueConfig
 from engine.events import (
     COMMANDS,
     AccountRead,
@@ -51,7 +51,7 @@ CHANGED = 1000
 
 def real_config(config: Config) -> Config:
     """Return a configuration for real orders."""
-    venue = VenueConfig(network="sandbox", account=ACCOUNT)
+    venue = VenueConfig(network="sandbox", account=ACCOUNT, exit_expires_ms=EXIT_EXPIRES_MS)
     return msgspec.structs.replace(config, mode="live", venue=venue)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from engine.events import EngineHalted, OrderChanged
-from tests.orders.real import RealSession
+from engine.clock import SECOND_NS as SECOND
+from engine.events import EngineHalted, Event, ModifyOrder, OrderChanged, OrderRead, OrderRefused
+from tests.orders.real import RealSession, VenueOrder
 
 
 def test_a_fill_that_comes_after_the_change_that_followed_it_leaves_the_changed_order_open() -> None:
@@ -127,3 +128,126 @@ def test_a_fill_of_an_unknown_order_that_a_halt_cancels_leaves_the_target() -> N
         s.trade(100)
         s.fill(100, order=s.order(side=1))
         assert s.book() == 0
+
+
+def test_a_fill_of_a_raised_order_that_comes_before_the_report_of_its_change_does_not_end_it() -> None:
+    """The bid for 1 was changed to 3 and 1 of that filled: the report of the change comes last."""
+    with RealSession() as s:
+        bid, answers = raised(s)
+        s.fill(90, "1", order=bid)
+        s.send(*answers)
+        changed = s.newest(OrderChanged, client_order_id=bid.name)
+        assert (changed.state, changed.filled, changed.remaining) == ("PartiallyFilled", 100, 200)
+        s.fill(90, order=bid)
+        assert s.newest(OrderChanged, client_order_id=bid.name).state == "Filled"
+        assert (s.live(), s.book()) == ([], 3)
+
+
+def raised(s: RealSession) -> tuple[VenueOrder, list[Event]]:
+    """Bid for 1 and change that to 3, at the venue; return the bid and the answer, which was not sent."""
+    s.say("Long", "buy", "AAA", "1", limit="90")
+    s.trade(100)
+    bid = s.order()
+    s.hold()
+    s.say("Long", "modify", -1, size="3")
+    s.trade(100)
+    return bid, s.arrive()
+
+
+def test_a_change_that_a_reading_does_not_show_counts_until_it_cannot_arrive_any_more() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, size="3")
+        s.trade(100)
+        s.lose(bid)
+        s.holding = False  # queries are answered; the change is still on its way
+        s.disconnect()
+        s.connect()
+        change = s.newest(ModifyOrder)
+        while s.now_ns + SECOND < change.proof_ns:
+            assert s.newest(OrderChanged, client_order_id=bid.name).state == "Unknown"
+            s.wait(1)
+        s.on_the_way.clear()
+        s.wait(2)
+        changed = s.newest(OrderChanged, client_order_id=bid.name)
+        assert (changed.state, changed.remaining) == ("New", 100)
+        assert change.proof_ns == change.expires_ns + 5 * SECOND
+
+
+def test_a_change_that_arrives_after_a_reading_that_did_not_show_it_is_found() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, size="3")
+        s.trade(100)
+        s.lose(bid)
+        s.holding = False
+        s.wait(3)
+        assert s.newest(OrderRead, client_order_id=bid.name).size == 100
+        s.arrive()
+        s.fill(90, "1", order=bid)
+        s.wait(8)
+        changed = s.newest(OrderChanged, client_order_id=bid.name)
+        assert (changed.state, changed.filled, changed.remaining) == ("PartiallyFilled", 100, 200)
+        s.end(bid)
+        assert (s.live(), s.book()) == ([], 1)
+
+
+def test_a_raised_order_that_filled_before_its_change_arrived_has_ended() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, size="3")
+        s.trade(100)
+        s.lose(bid)
+        s.holding = False
+        s.on_the_way.clear()
+        s.fill(90, order=bid)
+        s.wait(2)
+        assert s.newest(OrderChanged, client_order_id=bid.name).state == "Filled"
+        assert (s.live(), s.book()) == ([], 1)
+
+
+def test_of_two_changes_on_their_way_the_answer_to_the_first_does_not_decide() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        for size in ("0.5", "2"):
+            s.say("Long", "modify", -1, size=size)
+            s.trade(100)
+        first, second = s.arrive()
+        s.send(first)
+        assert s.newest(OrderChanged, client_order_id=bid.name).state == "PendingReplace"
+        s.send(second)
+        changed = s.newest(OrderChanged, client_order_id=bid.name)
+        assert (changed.state, changed.remaining) == ("New", 200)
+
+
+def test_a_change_is_refused_while_the_outcome_of_an_earlier_one_is_not_known() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, size="3")
+        s.trade(100)
+        s.lose(bid)
+        s.say("Long", "modify", -1, size="0.5")
+        s.trade(100)
+        refused = s.newest(OrderRefused)
+        assert (refused.limit, refused.reason) == (
+            "modify",
+            "the outcome of an earlier change is not known yet",
+        )
+        s.release()
+        s.wait(2)
+        assert s.newest(OrderChanged, client_order_id=bid.name).remaining == 300

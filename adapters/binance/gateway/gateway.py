@@ -34,7 +34,7 @@ from adapters.transport.context import StreamContext
 from adapters.transport.gateway import RECONCILE_S, AccountGateway
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedHealth, FeedLimits
-from engine.events import Event, InstrumentListed
+from engine.events import Event, InstrumentListed, OrderRead
 from engine.ports import Clock
 from engine.venue import Account
 
@@ -100,9 +100,9 @@ class BinanceGateway(AccountGateway):
     async def _close(self) -> None:
         await self._rest.aclose()
 
-    def _settled(self, name: str) -> None:
-        """See `AccountGateway`. The answer to a replacement was lost: how the order goes on is known now."""
-        if self._orders.changing(name):
+    def _settled(self, name: str, read: Event) -> None:
+        """See `AccountGateway`. The answer to a replacement was lost: the order goes on as it was read."""
+        if isinstance(read, OrderRead) and self._orders.is_settled_by(name, read):
             self._orders.settled(name, replaced=True)
 
     def _venue_ms(self) -> int:

@@ -8,7 +8,7 @@ being changed goes on.
 from __future__ import annotations
 
 from adapters.transport.reports import Reports, keep
-from engine.events import Event, OrderCanceled
+from engine.events import Event, ModifyOrder, OrderCanceled, OrderRead
 
 __all__ = ["Orders"]
 
@@ -20,6 +20,7 @@ class Orders(Reports):
         super().__init__()
         self._conditional: dict[str, int] = {}  # the number of the fired order, 0 before
         self._changing: dict[str, OrderCanceled | None] = {}
+        self._sent: dict[str, tuple[int, int]] = {}  # the number before the newest replacement, and its proof
         self._replaced: dict[str, int] = {}  # the first number of an order that was replaced
 
     def note_conditional(self, name: str, instrument: int = 0, fired: int = 0) -> None:
@@ -42,9 +43,11 @@ class Orders(Reports):
 
     # Orders that are replaced: the end of the old one comes before or after the answer, with the same id.
 
-    def replace(self, name: str) -> None:
+    def replace(self, command: ModifyOrder) -> None:
         """A replacement is sent: hold an end back until it is known which of the two it is of."""
+        name = command.client_order_id
         keep(self._changing, name, None)
+        keep(self._sent, name, (command.venue_order_id, command.proof_ns))
         keep(self._replaced, name, self._replaced.get(name) or self.number_of(name))
 
     def hold(self, name: str, end: OrderCanceled) -> bool:
@@ -59,9 +62,9 @@ class Orders(Reports):
         end = self._changing.pop(name, None)
         return [] if replaced or end is None else self.end(name, end)
 
-    def changing(self, name: str) -> bool:
-        """Return whether it is not known yet how an order goes on."""
-        return name in self._changing
+    def is_settled_by(self, name: str, read: OrderRead) -> bool:
+        """Return whether a reading shows how an order goes on of which that was not known."""
+        return name in self._changing and not read.leaves_open(*self._sent[name])
 
     def first_number(self, name: str) -> int:
         """Return the first number of an order that was, or may have been, replaced; 0 for any other."""

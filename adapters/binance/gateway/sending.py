@@ -178,7 +178,7 @@ class Sending:
         filled = self._orders.filled(name)
         replaces = spot and not self._keeps(command)
         if replaces:
-            self._orders.replace(name)
+            self._orders.replace(command)
             call = self._wire.replace(command)
         else:
             call = self._wire.reduce(command, filled) if spot else self._wire.modify(command, filled)

@@ -247,7 +247,7 @@ class HyperliquidGateway:
     async def _act(self, job: Job) -> None:
         for command in job.commands:
             if isinstance(command, ModifyOrder):
-                self._orders.modify(command.client_order_id)
+                self._orders.modify(command)
         outcomes = await self._send(job)
         recv_ns = self._now_ns()
         events: list[Event] = []
@@ -313,7 +313,7 @@ class HyperliquidGateway:
         try:
             events = await self._reconciler.query(command, self._reading.name(command.instrument))
             for read in events[-1:]:
-                if isinstance(read, OrderRead) and read.venue_order_id and self._orders.modifying(name):
+                if isinstance(read, OrderRead) and self._orders.is_settled_by(read):
                     # The answer to the modification was lost: the order continues under this number.
                     events += self._orders.continue_as(name, read.venue_order_id)
         except VenueError as error:

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.events import Event, FundingPaid, OrderCanceled, OrderFilled, TransferSeen
+from engine.events import (
+    Event,
+    FundingPaid,
+    ModifyOrder,
+    OrderCanceled,
+    OrderFilled,
+    OrderRead,
+    TransferSeen,
+)
 
 __all__ = ["Orders", "Waiting"]
 
@@ -42,6 +50,9 @@ class Orders:
         self._ended: dict[int, None] = {}
         self._legs: dict[str, int] = {}
         self._modifying: dict[str, dict[int, OrderCanceled]] = {}
+        self._sent: dict[
+            str, tuple[int, int]
+        ] = {}  # the number before the newest modification, and its proof
         self._waiting: dict[int, Waiting] = {}
 
     # Fills, payments and transfers.
@@ -132,9 +143,10 @@ class Orders:
 
     # Modifications. The end of the old leg comes before or after the answer, and names the same client id.
 
-    def modify(self, client_order_id: str) -> None:
+    def modify(self, command: ModifyOrder) -> None:
         """A modification is sent: hold ends of this order back until it is known which leg they are of."""
-        _keep(self._modifying, client_order_id, {})
+        _keep(self._modifying, command.client_order_id, {})
+        _keep(self._sent, command.client_order_id, (command.venue_order_id, command.proof_ns))
 
     def hold(self, client_order_id: str, oid: int, end: OrderCanceled) -> bool:
         """Hold an end back; return False for an order that is not being modified."""
@@ -155,9 +167,11 @@ class Orders:
         held = self._modifying.pop(client_order_id, {})
         return [one for oid, end in held.items() for one in self.end(oid, end)]
 
-    def modifying(self, client_order_id: str) -> bool:
-        """Return whether it is not known yet under which number an order continues."""
-        return client_order_id in self._modifying
+    def is_settled_by(self, read: OrderRead) -> bool:
+        """Return whether a reading shows under which number an order continues, which was not known."""
+        name = read.client_order_id
+        known = read.venue_order_id and name in self._modifying
+        return bool(known) and not read.leaves_open(*self._sent[name])
 
     def modified(self, client_order_id: str) -> bool:
         """Return whether an order has, or may have, more than one number."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import msgspec
 
 from engine.actors.base import PROTECTION, Actor, Emit, Later, RoutesChanged, SetTimer, handles, remember
-from engine.actors.order import filled_ahead, is_replaced
+from engine.actors.order import filled_ahead, is_decided, is_replaced, note_sent
 from engine.actors.orders.commands import Commands
 from engine.actors.orders.conditions import Conditions
 from engine.actors.orders.exits import Exits
@@ -340,10 +340,10 @@ class OrderManager(Operated):
         order = self.live.get(report.client_order_id)
         if order is not None:
             order.left = report.size - filled_ahead(order, report.venue_order_id)
-            order.modifying = False
-            order.terms = msgspec.structs.replace(
-                order.terms, limit=report.limit_price if order.terms.limit else 0
-            )
+            order.modifying = not is_decided(order)
+            order.left = max(order.left, order.cut_to) if order.modifying else order.left
+            limit = report.limit_price if order.terms.limit else 0
+            order.terms = msgspec.structs.replace(order.terms, limit=limit)
             self.settle(report.recv_ns, order.owner, order.instrument, emit)
 
     @handles(ModifyRejected)
@@ -351,7 +351,7 @@ class OrderManager(Operated):
         """Note that a change was refused: the order may have ended, which execution asks about."""
         order = self.live.get(report.client_order_id)
         if order is not None:
-            order.modifying = False
+            order.modifying = not is_decided(order)
             self.settle(report.recv_ns, order.owner, order.instrument, emit)
 
     @handles(OrderCanceled, OrderRejected)
@@ -382,13 +382,14 @@ class OrderManager(Operated):
             self._fire(read.recv_ns, order, emit)
         order.venue_order_id = max(order.venue_order_id, read.venue_order_id)
         at_ns, name, number, left = read.recv_ns, read.client_order_id, read.instrument, read.size
-        if read.state == "open" and order.modifying:
+        if read.state == "open" and order.modifying and order.proof_ns:
+            order.read_limit = read.limit_price  # Execution decides whether it shows the change.
+        elif read.state == "open" and order.modifying:
             venue_id, limit = read.venue_order_id, read.limit_price
             self.note_change(OrderModified(at_ns, read.venue_ns, name, number, venue_id, left, limit), emit)
         elif read.state in ("canceled", "rejected"):
-            self.note_refused_by_venue(
-                OrderCanceled(at_ns, read.venue_ns, name, number, left, read.reason), emit
-            )
+            end = OrderCanceled(at_ns, read.venue_ns, name, number, left, read.reason)
+            self.note_refused_by_venue(end, emit)
 
     def _fire(self, at_ns: int, order: Live, emit: Emit) -> None:
         """Count an order whose trigger price was reached as an exit on its way."""
@@ -405,6 +406,11 @@ class OrderManager(Operated):
         if order is None:
             return
         order.state = changed.state
+        if order.modifying and order.read_limit and changed.state in ("New", "PartiallyFilled"):
+            order.changes = 1  # Whatever was sent is decided.
+            name, left = changed.client_order_id, changed.remaining
+            shown = OrderModified(changed.at_ns, 0, name, order.instrument, 0, left, order.read_limit)
+            self.note_change(shown, emit)
         if changed.state not in ENDED:
             self.protection.changed(changed.at_ns, order, emit)
         else:
@@ -476,6 +482,9 @@ class OrderManager(Operated):
         order = self.live.get(command.client_order_id)
         if order is not None and isinstance(command, CancelOrder):
             order.canceling = True
+        elif order is not None and isinstance(command, ModifyOrder):
+            note_sent(order, command)
+            order.read_limit = 0
 
     @handles(TimerFired)
     def fire(self, timer: TimerFired, emit: Emit) -> None:

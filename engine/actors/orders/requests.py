@@ -285,6 +285,8 @@ class Requests:
                 broken = "disarmed", DISARMED
             elif not client_order_id:
                 broken = "modify", "the order has not been submitted yet"
+            elif order.modifying and order.proof_ns and order.state == "Unknown":
+                broken = "modify", "the outcome of an earlier change is not known yet"
             elif not order.terms.limit:
                 broken = "modify", "a market order cannot be changed"
             elif order.exits and size > order.kept:

@@ -52,8 +52,9 @@ class Live(State):
 
     `left` is what it can still fill. `canceling`: its cancel has been requested. `modifying`: a change has,
     to an open size of `cut_to`. `fired`: its trigger price
-    has been reached, so far as the venue has said. `why`: the venue's reason for its end. The last two fields
-    are as in `engine/actors/order.py`.
+    has been reached, so far as the venue has said. `why`: the venue's reason for its end. `venue_order_id`,
+    `by_number` and the last fields are as in `engine/actors/order.py`. `read_limit` is that of the newest
+    reading since a change was sent.
     """
 
     owner: str
@@ -69,6 +70,10 @@ class Live(State):
     why: str = ""
     venue_order_id: int = 0
     by_number: dict[int, Size] = msgspec.field(default_factory=dict)
+    read_limit: Price = 0
+    proof_ns: int = 0
+    changed_from: int = 0
+    changes: int = 0
 
     @property
     def kept(self) -> int:
