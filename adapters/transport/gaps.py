@@ -264,7 +264,8 @@ class GapTracker:
         carrier.backfills += 1
         memory = self.memory
         count = len(memory.waiting or [[]])
-        recovered = await self._read_recent(carrier)
+        # What was damaged before the request is not delivered again: the answer has it.
+        recovered = await self._read_recent(None if self._doubt.begun else carrier)
         recv_ns = self._context.clock.now_ns()
         if memory.waiting is not None:
             pieces = self._release()

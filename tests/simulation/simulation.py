@@ -27,6 +27,7 @@ from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 from adapters.hyperliquid.limits import LIMITS
 from adapters.transport.governor import Governor
 from engine.clock import day_start_ns
+from engine.commands.awaited import AwaitedGateway
 from engine.config import (
     AccountConfig,
     BarsConfig,
@@ -319,6 +320,8 @@ def _governors(gateway: Any) -> list[tuple[Governor, int]]:
         return [one for part in gateway._gateways.values() for one in _governors(part)]
     if isinstance(gateway, HyperliquidGateway):
         return [(gateway._sender._governor, LIMITS.weight.amount)]
+    if isinstance(gateway, AwaitedGateway):
+        return _governors(gateway._gateway)
     return [(gateway._rest._governor, USDM.limits.weight.amount)] if gateway is not None else []
 
 

@@ -68,3 +68,31 @@ async def test_a_gap_begins_where_the_feed_was_interrupted_though_its_own_trades
     assert gaps([[trade(4)]], since_ns=1000, lost=True) == (True, [(1000, 9000, True)])
     assert gaps([[trade(6)]], since_ns=1000, lost=True)[1][0] == (1000, 3000, True), "before the hole"
     assert gaps([[trade(4)]], since_ns=1000, lost=False) == (False, [])
+
+
+class Late(Stream):
+    """A connection that is known to have delivered what the venue sent before 2500."""
+
+    reached_ns = 2500
+
+
+async def test_what_was_damaged_after_a_loss_is_in_the_gap_that_is_read(autojump_clock: Any) -> None:
+    """What a late stream has not come to yet it delivers itself, but not what it delivered damaged."""
+    emitted: list[Event] = []
+    made = tracker(emitted)
+
+    async def recent(_: InstrumentListed) -> Pieces:
+        await trio.lowlevel.checkpoint()
+        return [[trade(1), trade(2), trade(3)]]
+
+    made._recent = recent
+    for damaged, expected in ((True, [2, 3]), (False, [2])):
+        made.memory = TradeMemory(FeedHealth(), 0)
+        made.receive([[trade(1)]], 1000, Stream())
+        emitted.clear()
+        made.lose()
+        if damaged:
+            made.damage(Late())  # the message had trade 3
+        await made.check_if_silent(Late())
+        assert [one.trade_id for one in emitted if isinstance(one, Trade)] == expected
+        assert [one.closed for one in emitted if isinstance(one, FeedGap)] == [True]
