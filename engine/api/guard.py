@@ -8,7 +8,6 @@ An ASGI application around the application.
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -45,9 +44,9 @@ class Guard:
 
     def __init__(self, app: App, journal: str, hosts: Hosts, sessions: Sessions, policy: str) -> None:
         self._app = app
-        self._journal = journal
         self._hosts = hosts
         self._sessions = sessions
+        self._cookies = {cookie_name(journal, secure=secure) for secure in (True, False)}
         self._policies = {True: POLICY.encode(), False: (policy or POLICY).encode()}
         self._headers = [
             (b"cache-control", b"no-store"),
@@ -102,14 +101,11 @@ class Guard:
         return session
 
     def _find_session(self, headers: _Headers) -> Session | None:
+        # Any program of this host may set cookies here; `http.cookies` reads none beside one that is odd.
         for text in headers.all("cookie"):
-            try:
-                cookies = SimpleCookie(text)
-            except CookieError:
-                continue
-            for secure in (True, False):
-                cookie = cookies.get(cookie_name(self._journal, secure=secure))
-                session = cookie and self._sessions.find(cookie.value)
+            for part in text.split(";"):
+                name, _, value = part.strip().partition("=")
+                session = self._sessions.find(value) if name in self._cookies else None
                 if session:
                     return session
         return None

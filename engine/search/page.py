@@ -158,6 +158,11 @@ def _metric(trial: Trial, name: str) -> Cell:
     return Cell(_shown(name, value), None if value is None else float(value), tone)
 
 
+def _titled(metric: str) -> str:
+    """Return the name of a metric over plain numbers, with its unit."""
+    return FORMULAS[metric].title + (" in %" if metric.endswith("_percent") else "")
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -169,7 +174,7 @@ def _sort(value: Any) -> float | int | str | None:
 def _maps(definition: Definition, trials: Sequence[Trial]) -> Markup:
     several = [name for name, values in definition.params.items() if len(values) > 1]
     found = list(combinations(several, 2))
-    metric = FORMULAS[definition.metric].title
+    metric = _titled(definition.metric)
     notes = []
     if len(found) > _PAIRS_MAX:
         notes.append(f"The first {_PAIRS_MAX} of {len(found)} pairs of parameters.")
@@ -247,7 +252,7 @@ def _coordinates(definition: Definition, order: Sequence[Trial]) -> Markup:
 
 def _spread(definition: Definition, trials: Sequence[Trial]) -> Markup:
     values = sorted(_values(definition, trials))
-    title = FORMULAS[definition.metric].title
+    title = _titled(definition.metric)
     bins: list[tuple[float, float, int]] = []
     if values and values[0] < values[-1]:
         low, width = values[0], (values[-1] - values[0]) / min(_BINS, len(values))

@@ -247,6 +247,32 @@ async def test_two_engines_on_one_host_do_not_share_a_cookie(tmp_path: Path) -> 
         assert (await first.ask("/api/status", headers={"Cookie": second.cookie})).status == 401
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        'notes={"a": 1}',
+        "a b=1",
+        "flag",
+        "=",
+        "x[]=1",
+        'x="open',
+        "path=/",
+        "caf\xe9=\xe9",
+        "retape_00010203=old",
+    ],
+)
+async def test_cookies_of_other_programs_of_this_host_keep_nobody_out(tmp_path: Path, other: str) -> None:
+    async with serving(tmp_path) as served:
+        await _use(served)
+        for cookies in (
+            f"{other}; {served.cookie}",
+            f"{served.cookie}; {other}",
+            f"{other};{served.cookie};",
+        ):
+            assert (await served.ask("/api/status", headers={"Cookie": cookies})).status == 200
+        assert (await served.ask("/api/status", headers={"Cookie": other})).status == 401
+
+
 async def test_behind_tls_the_cookie_is_secure(tmp_path: Path) -> None:
     async with serving(tmp_path, names=("trade.example",)) as served:
         headers: dict[str, str | None] = {"Host": "trade.example", "Origin": "https://trade.example"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from engine.events import ClockAdvanced, ContextRead, Event, FundingRead, Liquid
 from engine.journal import list_days
 from engine.values import BUY, SELL
 from tests.browser.conftest import Watched
-from tests.browser.kit import open_view, shows, until, wait_fresh
+from tests.browser.kit import WAIT_S, open_view, shows, until, wait_fresh
 from tests.browser.running import RunningEngine
 from tests.replay.kit import NOON, batches, opening, steady, stopped, use, write_journal
 
@@ -84,6 +85,14 @@ def started(*command: str) -> Iterator[dict[str, str]]:
             process.wait(30)
 
 
+def chart_until(page: Any, holds: Callable[[bytes], bool]) -> bytes:
+    """Return what the chart shows at rest once a condition holds, or after a while."""
+    deadline = time.monotonic() + WAIT_S
+    while not holds(shown := chart_of(page)) and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    return shown
+
+
 def chart_of(page: Any) -> bytes:
     """Return what the chart shows, once it has come to rest."""
     before, now = b"", page.locator("#market-chart").screenshot()
@@ -114,14 +123,12 @@ def test_a_recorded_day_shows_its_liquidations_open_interest_and_funding(
         tens = chart_of(page)
         page.select_option("#heat-interval", "1m")
         until(page, "document.getElementById('heat-interval').value === '1m'")
-        page.wait_for_timeout(300)
-        minutes = chart_of(page)
+        minutes = chart_until(page, lambda chart: chart != tens)
         page.select_option("#heat-interval", "off")
-        page.wait_for_timeout(300)
-        assert len({tens, minutes, chart_of(page)}) == 3, "each choice draws another map, or none"
+        none = chart_until(page, lambda chart: chart != minutes)
+        assert none != tens, "each choice draws another map, or none"
         page.select_option("#heat-interval", "10s")
-        page.wait_for_timeout(300)
-        assert chart_of(page) == tens
+        assert chart_until(page, lambda chart: chart == tens) == tens
 
         page.click("#liquidations tbody tr >> nth=0 >> button")
         page.wait_for_selector("#why-chain .asked")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Watched
-from tests.browser.kit import open_view, shows, until, wait_fresh
+from tests.browser.kit import open_view, press_fresh, shows, stale_after_s, until, wait_fresh, watch_silence
 from tests.browser.running import RunningEngine
 from tests.commands.kit import engine
 
@@ -70,7 +69,7 @@ def test_a_person_looks_trades_stops_and_lifts(
     page.select_option("#ticket-market", "BTC")
     page.fill("#ticket-size", "0.01")
     shows(page, "ticket-preview", "margin")
-    page.click("#ticket-send")
+    press_fresh(page, "#ticket-send", "ticket-outcome")
     shows(page, "ticket-outcome", "order: done", 30)
     open_view(page, "overview")
     shows(page, "positions", "manual")
@@ -113,17 +112,17 @@ def test_a_frozen_engine_makes_the_page_stale_within_two_seconds(
     watched.allowed = ("ERR_",)
     page = log_in(watched, running, "trade")
     page.fill("#ticket-size", "0.01")
+    watch_silence(page)
     running.freeze()
-    begun = time.monotonic()
-    page.wait_for_selector('#line[data-tone="stale"]')
-    assert time.monotonic() - begun < 2.0
+    assert stale_after_s(page) < 2.0
     commands = []
     page.on(
         "request", lambda request: commands.append(request.post_data) if request.method == "POST" else None
     )
     page.evaluate("document.getElementById('ticket').requestSubmit()")
     page.evaluate("document.getElementById('halt-flatten').disabled = false")
-    page.click("#halt")
+    with page.expect_request("**/api/commands"):
+        page.click("#halt")
     page.wait_for_timeout(300)
     assert ['"command":"halt"' in body for body in commands] == [True]
     running.thaw()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Watched
-from tests.browser.kit import until
+from tests.browser.kit import holds, until
 from tests.commands.kit import SAMPLE, engine
 from tests.pages.kit import HOSTILE, page
 
@@ -57,8 +57,7 @@ def test_twenty_thousand_candles_are_drawn_without_a_request(watched: Watched, l
     assert int(view.get_attribute("#equity-chart", "data-points")) > 1000
     for chart in ("market-chart", "equity-chart"):
         view.locator(f"#{chart}").scroll_into_view_if_needed()
-        view.wait_for_timeout(300)
-        assert view.evaluate(DRAWN, chart) > 5
+        holds(view, lambda drawn=chart: view.evaluate(DRAWN, drawn) > 5)
     attribution = view.locator("#market-chart a[href*='tradingview.com']")
     assert attribution.is_visible()
     alone(watched, large)
