@@ -37,7 +37,7 @@ from adapters.transport.protocol import Damage
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.text import clip
 from adapters.transport.trades import by_time
-from adapters.transport.values import FINE_SCALE, ValueDecoder, positive, rounded
+from adapters.transport.values import FINE_SCALE, ValueDecoder, candle_of, positive, rounded
 from engine.errors import NumberError, VenueProtocolError
 from engine.events import CandleRead, ContextRead, FundingRead, InstrumentListed, Trade
 from engine.values import BUY, SELL, parse_interval, parse_scaled, wide
@@ -201,29 +201,9 @@ class Decoder(ValueDecoder):
         start_ns = start_ms * _NS_PER_MS
         if not self._timely("candle", listed.name, start_ns, recv_ns):
             return None
-        if start_ns % interval_ns:
-            raise VenueProtocolError(f"{listed.name}: a candle begins at {start_ms}, within its interval")
         prices = [positive(text, listed.price_scale, listed.name) for text in texts]
-        opened, high, low, close = prices
-        if max(prices) != high or min(prices) != low:
-            raise VenueProtocolError(f"{listed.name}: the candle of {start_ms} has inconsistent prices")
         size = rounded(volume, listed.size_scale, listed.name)
-        if size < 0:
-            raise VenueProtocolError(f"{listed.name}: the candle of {start_ms} has a negative volume")
-        return CandleRead(
-            recv_ns,
-            start_ns + interval_ns,
-            listed.instrument,
-            interval_ns,
-            start_ns,
-            opened,
-            high,
-            low,
-            close,
-            wide(size),
-            0,
-            purpose,
-        )
+        return candle_of(listed, interval_ns, start_ns, prices, size, 0, recv_ns, purpose)
 
     def funding(self, row: WireFunding, listed: InstrumentListed, recv_ns: int) -> FundingRead | None:
         """Return a settled rate as an event, None if it is left out. Raises VenueProtocolError."""

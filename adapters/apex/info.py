@@ -29,7 +29,7 @@ from adapters.apex.networks import MAINNET_URL, check_base_url
 from adapters.apex.wire import ROWS_MAX, WireKline, WireTrade, ns_of
 from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.rest import RestClient, readable, readable_or_none
+from adapters.transport.rest import RestClient, readable_or_none, readable_rows, times_of
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.venue import Unusable
@@ -70,7 +70,9 @@ class ApexInfo(RestClient):
         """Return the perps that can be read; those of another shape are left out."""
         answer = await self._data("symbols", {}, ConfigAnswer)
         ignored: list[Unusable] = []
-        return _rows(answer.contract_config.perpetual_contract, WireContract, ignored.append)
+        return readable_rows(
+            answer.contract_config.perpetual_contract, WireContract, ROWS_MAX, ignored.append, _time_of
+        )
 
     async def klines(
         self,
@@ -94,7 +96,7 @@ class ApexInfo(RestClient):
             "limit": count,
         }
         answer = await self._data("klines", query, KlinesAnswer, priority)
-        return _rows(answer.get(symbol, []), WireKline, odd)
+        return readable_rows(answer.get(symbol, []), WireKline, ROWS_MAX, odd, _time_of)
 
     async def fundings(
         self,
@@ -114,7 +116,7 @@ class ApexInfo(RestClient):
             "endTimeExclusive": end_ms,
         }
         answer = await self._data("history-funding", query, FundingsAnswer, priority)
-        return _rows(answer.history_funds, WireFunding, odd)
+        return readable_rows(answer.history_funds, WireFunding, ROWS_MAX, odd, _time_of)
 
     async def recent_trades(
         self, symbol: str, priority: Priority = Priority.MARKET
@@ -149,20 +151,10 @@ class ApexInfo(RestClient):
         return answer.data
 
 
-def _rows(
-    rows: list[msgspec.Raw] | None, shape: type[_Row], odd: Callable[[Unusable], None] | None
-) -> list[_Row]:
-    """Return the rows that have the shape; pass the others to `odd`. Raises VenueProtocolError."""
-    if rows is not None and len(rows) > ROWS_MAX:
-        raise VenueProtocolError(f"an answer has {len(rows)} rows")
-    return readable(rows or [], lambda row: decode_body(row, shape), odd, _time_of)
-
-
 def _time_of(row: msgspec.Raw) -> int | None:
     """Return the time of a row that cannot be read, if it has one."""
-    try:
-        found = msgspec.json.decode(row, type=_Timed)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    found = times_of(row, _Timed)
+    if found is None:
         return None
     at = found.funding_time if found.t is None else int(found.t)
     return None if at is None or not 0 <= at < 2**62 else ns_of(at)

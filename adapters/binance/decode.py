@@ -37,7 +37,7 @@ from adapters.binance.wire import (
 )
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.text import clip
-from adapters.transport.values import ValueDecoder, positive, rounded
+from adapters.transport.values import ValueDecoder, candle_of, positive, rounded
 from engine.clock import DAY_NS
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (
@@ -227,33 +227,14 @@ class Decoder(ValueDecoder):
         if not 0 < interval_ns <= DAY_NS or DAY_NS % interval_ns:
             self.dropped["interval"] += 1
             return None
-        end_ns = start_ns + interval_ns
-        if start_ns % interval_ns or (span_ms[1] + 1) * NS_PER_MS != end_ns:
+        if (span_ms[1] + 1) * NS_PER_MS != start_ns + interval_ns:
             raise VenueProtocolError(
                 f"{clip(listed.name)}: a candle of {interval} from {span_ms[0]} to {span_ms[1]} is invalid"
             )
-        opened, high, low, close = (positive(text, listed.price_scale, listed.name) for text in texts)
-        if high < max(opened, low, close) or low > min(opened, close):
-            raise VenueProtocolError(
-                f"{clip(listed.name)}: the candle of {span_ms[0]} has inconsistent prices"
-            )
+        prices = [positive(text, listed.price_scale, listed.name) for text in texts]
         volume = rounded(amounts[0], listed.size_scale, listed.name)
-        if volume < 0:
-            raise VenueProtocolError(f"{clip(listed.name)}: the candle of {span_ms[0]} has a negative volume")
-        return CandleRead(
-            recv_ns,
-            end_ns,
-            listed.instrument,
-            interval_ns,
-            start_ns,
-            opened,
-            high,
-            low,
-            close,
-            wide(volume),
-            amounts[1] if self._counts else 0,
-            purpose,
-        )
+        trades = amounts[1] if self._counts else 0
+        return candle_of(listed, interval_ns, start_ns, prices, volume, trades, recv_ns, purpose)
 
     def context(self, row: MarkPrice | PremiumIndex, recv_ns: int) -> ContextRead | None:
         """Return a context with new mark, index and rate; None if it is left out. Raises

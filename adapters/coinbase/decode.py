@@ -29,11 +29,11 @@ from adapters.coinbase.wire import (
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.trades import by_time
-from adapters.transport.values import ValueDecoder, iso_ns, positive
+from adapters.transport.values import ValueDecoder, candle_of, iso_ns, positive
 from engine.clock import SECOND_NS
 from engine.errors import NumberError, VenueProtocolError
 from engine.events import CandleRead, Event, InstrumentListed, Quote, Trade
-from engine.values import BUY, NO_SIDE, SELL, parse_scaled, wide
+from engine.values import BUY, NO_SIDE, SELL, parse_scaled
 
 __all__ = ["PUSHED_NS", "Decoder", "rows_of"]
 
@@ -150,22 +150,11 @@ class Decoder(ValueDecoder):
         listed = self._known("candles", name)
         if listed is None or not self._timely("candles", name, start_ns, recv_ns):
             return None
-        if start_ns % interval_ns:
-            raise VenueProtocolError(
-                f"{name}: a candle of {interval_ns // SECOND_NS} s begins at {row.start}"
-            )
         prices = [
             positive(text, listed.price_scale, name) for text in (row.open, row.high, row.low, row.close)
         ]
-        opened, high, low, close = prices
-        if max(prices) != high or min(prices) != low:
-            raise VenueProtocolError(f"{name}: the candle of {row.start} has inconsistent prices")
-        volume = wide(_number(row.volume, listed.size_scale, name))
-        end_ns = start_ns + interval_ns
-        instrument = listed.instrument
-        return CandleRead(
-            recv_ns, end_ns, instrument, interval_ns, start_ns, opened, high, low, close, volume, 0, purpose
-        )
+        volume = _number(row.volume, listed.size_scale, name)
+        return candle_of(listed, interval_ns, start_ns, prices, volume, 0, recv_ns, purpose)
 
 
 def rows_of(frame: TradesFrame) -> list[WireTrade | None]:

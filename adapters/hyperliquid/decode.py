@@ -35,7 +35,7 @@ from adapters.hyperliquid.wire import (
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from adapters.transport.trades import by_time
-from adapters.transport.values import FINE_SCALE, ValueDecoder, positive, rounded
+from adapters.transport.values import FINE_SCALE, ValueDecoder, candle_of, positive, rounded
 from engine.clock import DAY_NS
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import (
@@ -175,8 +175,7 @@ class Decoder(ValueDecoder):
             # Where the venue's weeks and months begin is not confirmed, so they are not compared with bars.
             self.dropped["interval"] += 1
             return None
-        end_ns = start_ns + interval_ns
-        if start_ns % interval_ns or (row.end + 1) * _NS_PER_MS != end_ns:
+        if (row.end + 1) * _NS_PER_MS != start_ns + interval_ns:
             raise VenueProtocolError(
                 f"{clip(row.coin)}: a candle of {row.interval} from {row.start} to {row.end} is invalid"
             )
@@ -184,24 +183,8 @@ class Decoder(ValueDecoder):
             positive(text, listed.price_scale, listed.name)
             for text in (row.open, row.high, row.low, row.close)
         ]
-        opened, high, low, close = prices
-        if max(prices) != high or min(prices) != low:
-            raise VenueProtocolError(f"{clip(row.coin)}: the candle of {row.start} has inconsistent prices")
-        volume = wide(rounded(row.volume, listed.size_scale, listed.name))
-        return CandleRead(
-            recv_ns,
-            end_ns,
-            listed.instrument,
-            interval_ns,
-            start_ns,
-            opened,
-            high,
-            low,
-            close,
-            volume,
-            row.trades,
-            purpose,
-        )
+        volume = rounded(row.volume, listed.size_scale, listed.name)
+        return candle_of(listed, interval_ns, start_ns, prices, volume, row.trades, recv_ns, purpose)
 
     def context(self, row: WireContext, recv_ns: int) -> ContextRead | None:
         """Return an instrument's context as an event, None if it is left out. Raises VenueProtocolError."""

@@ -33,11 +33,11 @@ from adapters.transport.levels import OrderBook
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.trades import by_time
-from adapters.transport.values import ValueDecoder, iso_ns, positive
+from adapters.transport.values import ValueDecoder, candle_of, iso_ns, positive
 from engine.clock import DAY_NS, SECOND_NS
 from engine.errors import NumberError, VenueProtocolError
 from engine.events import BookRead, CandleRead, Event, InstrumentListed, Quote, Trade
-from engine.values import BUY, SELL, parse_scaled, wide
+from engine.values import BUY, SELL, parse_scaled
 
 __all__ = ["CHECKED", "Decoder", "TradeTimes", "checksum", "verify"]
 
@@ -266,31 +266,12 @@ def _candle(
     purpose: str,
 ) -> CandleRead:
     name = listed.name
-    if start_ns % interval_ns:
-        raise VenueProtocolError(
-            f"{name}: a candle of {interval_ns // _MINUTE_NS} min cannot begin at {start_ns}"
-        )
-    opened, high, low, close = prices = [positive(text, listed.price_scale, name) for text in texts]
-    if max(prices) != high or min(prices) != low:
-        raise VenueProtocolError(f"{name}: the candle of {start_ns} has inconsistent prices")
+    prices = [positive(text, listed.price_scale, name) for text in texts]
     try:
-        volume = wide(parse_scaled(volume_text, listed.size_scale))
+        volume = parse_scaled(volume_text, listed.size_scale)
     except NumberError as error:
         raise VenueProtocolError(f"{name}: {error}") from error
-    return CandleRead(
-        recv_ns,
-        start_ns + interval_ns,
-        listed.instrument,
-        interval_ns,
-        start_ns,
-        opened,
-        high,
-        low,
-        close,
-        volume,
-        trades,
-        purpose,
-    )
+    return candle_of(listed, interval_ns, start_ns, prices, volume, trades, recv_ns, purpose)
 
 
 def _in_sequence(trades: list[Trade]) -> list[Trade]:

@@ -35,7 +35,7 @@ from adapters.transport.protocol import Damage
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.text import clip
 from adapters.transport.trades import by_time
-from adapters.transport.values import FINE_SCALE, ValueDecoder, positive, rounded
+from adapters.transport.values import FINE_SCALE, ValueDecoder, candle_of, positive, rounded
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (
     CandleRead,
@@ -225,31 +225,11 @@ class Decoder(ValueDecoder):
         start_ns = row.t * _NS_PER_MS
         if not self._timely("candle", listed.name, start_ns, recv_ns):
             return None
-        if start_ns % interval_ns:
-            raise VenueProtocolError(f"{listed.name}: a candle begins at {row.t}, within its interval")
         prices = [
             _on_grid(text_of(one), listed.price_scale, listed.name) for one in (row.o, row.h, row.l, row.c)
         ]
-        opened, high, low, close = prices
-        if max(prices) != high or min(prices) != low:
-            raise VenueProtocolError(f"{listed.name}: the candle of {row.t} has inconsistent prices")
         volume = rounded(_plain(text_of(row.v), listed.name), listed.size_scale, listed.name)
-        if volume < 0:
-            raise VenueProtocolError(f"{listed.name}: the candle of {row.t} has a negative volume")
-        return CandleRead(
-            recv_ns,
-            start_ns + interval_ns,
-            listed.instrument,
-            interval_ns,
-            start_ns,
-            opened,
-            high,
-            low,
-            close,
-            wide(volume),
-            0,
-            purpose,
-        )
+        return candle_of(listed, interval_ns, start_ns, prices, volume, 0, recv_ns, purpose)
 
     def funding(self, row: WireFunding, listed: InstrumentListed, recv_ns: int) -> FundingRead | None:
         """Return a settled rate as an event, None if it is left out. Raises VenueProtocolError.

@@ -29,7 +29,7 @@ from adapters.lighter.networks import MAINNET_URL, check_base_url
 from adapters.lighter.wire import ROWS_MAX, WireCandle, WireTrade
 from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
-from adapters.transport.rest import RestClient, readable, readable_or_none
+from adapters.transport.rest import RestClient, readable_or_none, readable_rows, times_of
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.venue import Unusable
@@ -97,7 +97,7 @@ class LighterInfo(RestClient):
             "count_back": count,
         }
         answer = await self._data("candles", span, CandlesAnswer, priority)
-        return _rows(answer.c, WireCandle, odd)
+        return readable_rows(answer.c, WireCandle, ROWS_MAX, odd, _time_of)
 
     async def fundings(
         self,
@@ -117,7 +117,7 @@ class LighterInfo(RestClient):
             "count_back": count,
         }
         answer = await self._data("fundings", span, FundingsAnswer, priority)
-        return _rows(answer.fundings, WireFunding, odd)
+        return readable_rows(answer.fundings, WireFunding, ROWS_MAX, odd, _time_of)
 
     async def recent_trades(
         self, market: int, priority: Priority = Priority.MARKET
@@ -160,20 +160,10 @@ class LighterInfo(RestClient):
         )
 
 
-def _rows(
-    rows: list[msgspec.Raw] | None, shape: type[_Row], odd: Callable[[Unusable], None] | None
-) -> list[_Row]:
-    """Return the rows that have the shape; pass the others to `odd`. Raises VenueProtocolError."""
-    if rows is not None and len(rows) > ROWS_MAX:
-        raise VenueProtocolError(f"an answer has {len(rows)} rows")
-    return readable(rows or [], lambda row: decode_body(row, shape), odd, _time_of)
-
-
 def _time_of(row: msgspec.Raw) -> int | None:
     """Return the time of a row that cannot be read, if it has one."""
-    try:
-        found = msgspec.json.decode(row, type=_Timed)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    found = times_of(row, _Timed)
+    if found is None:
         return None
     at = found.t if found.t is not None else found.timestamp
     if at is None:

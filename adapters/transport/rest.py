@@ -8,19 +8,20 @@ it and adds its requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Self, TypeVar
 
 import httpx
 import msgspec
 
+from adapters.transport.decoding import decode_body
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.http import Answer, HttpClient, HttpReader, Request
 from adapters.transport.protocol import BODY_BYTES_MAX
 from engine.errors import VenueProtocolError
 from engine.venue import Unusable
 
-__all__ = ["RestClient", "VenueNow", "readable", "readable_or_none"]
+__all__ = ["RestClient", "VenueNow", "readable", "readable_or_none", "readable_rows", "times_of"]
 
 _Shape = TypeVar("_Shape")
 _Row = TypeVar("_Row")
@@ -114,3 +115,27 @@ def readable_or_none(rows: Iterable[msgspec.Raw], decode: Callable[[bytes], _Row
         except VenueProtocolError:
             found.append(None)
     return found
+
+
+def readable_rows(
+    rows: Sequence[msgspec.Raw] | None,
+    shape: type[_Row],
+    rows_max: int,
+    odd: Callable[[Unusable], None] | None,
+    time_of: Callable[[msgspec.Raw], int | None],
+) -> list[_Row]:
+    """Return the rows of an answer that have the shape; see `readable`. None is an answer without rows.
+
+    Raises VenueProtocolError for more than `rows_max`.
+    """
+    if rows is not None and len(rows) > rows_max:
+        raise VenueProtocolError(f"an answer has {len(rows)} rows")
+    return readable(rows or [], lambda row: decode_body(row, shape), odd, time_of)
+
+
+def times_of(row: msgspec.Raw, shape: type[_Row]) -> _Row | None:
+    """Return the times of a row that cannot be read, None if it has not even these."""
+    try:
+        return msgspec.json.decode(row, type=shape)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None

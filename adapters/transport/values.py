@@ -16,10 +16,19 @@ from adapters.transport.protocol import Damage
 from adapters.transport.text import clip
 from engine.clock import SECOND_NS, iso_text, parse_iso
 from engine.errors import NumberError, UsageError, VenueProtocolError
-from engine.events import InstrumentListed
-from engine.values import parse_scaled, power_of_ten
+from engine.events import CandleRead, InstrumentListed
+from engine.values import parse_scaled, power_of_ten, wide
 
-__all__ = ["AHEAD_NS_MAX", "EARLIEST_NS", "FINE_SCALE", "ValueDecoder", "iso_ns", "positive", "rounded"]
+__all__ = [
+    "AHEAD_NS_MAX",
+    "EARLIEST_NS",
+    "FINE_SCALE",
+    "ValueDecoder",
+    "candle_of",
+    "iso_ns",
+    "positive",
+    "rounded",
+]
 
 EARLIEST_NS: Final = 1_420_070_400 * SECOND_NS
 """2015-01-01: a sandbox may play a day of years ago. An older time is a wrong unit or a broken clock."""
@@ -100,6 +109,38 @@ def rounded(text: str, scale: int, name: str) -> int:
         unit = power_of_ten(-shift)
         value = (digits + unit // 2) // unit
     return -value if minus else value
+
+
+def candle_of(
+    listed: InstrumentListed,
+    interval_ns: int,
+    start_ns: int,
+    prices: Sequence[int],
+    volume: int,
+    trades: int,
+    recv_ns: int,
+    purpose: str,
+) -> CandleRead:
+    """Return a candle, as if it were closed. `prices` are open, high, low and close, in steps.
+
+    Raises VenueProtocolError for a start that is none of its interval, for prices beyond high and low, and
+    for a volume or a number of trades below 0.
+    """
+    name = clip(listed.name)
+    if start_ns % interval_ns:
+        raise VenueProtocolError(f"{name}: a candle of {interval_ns // SECOND_NS} s begins at {start_ns}")
+    opened, high, low, close = prices
+    if max(prices) != high or min(prices) != low:
+        raise VenueProtocolError(f"{name}: the candle of {start_ns} has inconsistent prices")
+    if volume < 0 or trades < 0:
+        raise VenueProtocolError(
+            f"{name}: the candle of {start_ns} has a negative volume or number of trades"
+        )
+    number, size = listed.instrument, wide(volume)
+    end_ns = start_ns + interval_ns
+    return CandleRead(
+        *(recv_ns, end_ns, number, interval_ns, start_ns, opened, high, low, close, size, trades, purpose)
+    )
 
 
 def iso_ns(text: str, name: str) -> int:

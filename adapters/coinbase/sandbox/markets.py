@@ -6,45 +6,23 @@ Called by `protocol.py` and `rest.py`.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from adapters.exchange.candles import OpenCandle
 from adapters.exchange.instruments import InstrumentMarket
 from adapters.exchange.numbers import decimal
-from engine.clock import iso_text
-from engine.events import Quote, Trade
+from adapters.exchange.spot import Numbered, SpotMarket, time_text
+from engine.events import Quote
 from engine.values import BUY, NO_SIDE
 
-__all__ = ["Numbered", "ProductMarket", "product_name", "time_text"]
-
-_KEPT: Final = 10_000
+__all__ = ["ProductMarket", "product_name"]
 
 
-class Numbered(NamedTuple):
-    """A trade and its id."""
-
-    number: int
-    trade: Trade
-
-
-class ProductMarket:
-    """One product. `trades` are the newest, oldest first."""
+class ProductMarket(SpotMarket):
+    """One product and its rows."""
 
     def __init__(self, market: InstrumentMarket) -> None:
-        self.market = market
-        self.name = product_name(market.name)
-        self.price_scale = market.listed.price_scale
-        self.size_scale = market.listed.size_scale
-        self.trades: deque[Numbered] = deque(maxlen=_KEPT)
-        self._count = 0
-
-    def add(self, trade: Trade) -> Numbered:
-        """Number a trade of the tape and keep it."""
-        self._count += 1
-        numbered = Numbered(self._count, trade)
-        self.trades.append(numbered)
-        return numbered
+        super().__init__(market, product_name(market.name))
 
     def price(self, value: int) -> str:
         """Return a price as text, "" for none."""
@@ -97,8 +75,3 @@ def product_name(name: str) -> str:
     """Return the product of an instrument of the tape."""
     name = name.replace("/", "-")
     return name if "-" in name else f"{name}-USD"
-
-
-def time_text(ns: int) -> str:
-    """Return a time with microseconds."""
-    return iso_text(ns)[:26] + "Z"

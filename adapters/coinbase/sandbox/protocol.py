@@ -13,24 +13,23 @@ from typing import Any, ClassVar, Final, Literal
 import msgspec
 
 from adapters.coinbase.rules import RULES, SPOT
-from adapters.coinbase.sandbox.markets import Numbered, ProductMarket, product_name, time_text
+from adapters.coinbase.sandbox.markets import ProductMarket, product_name
 from adapters.coinbase.sandbox.rest import answer
 from adapters.exchange.depth import changes
 from adapters.exchange.grid import Level
 from adapters.exchange.instruments import Market, Played
-from adapters.exchange.market import InstrumentProfile
 from adapters.exchange.options import SandboxOptions
-from adapters.exchange.protocol import Answer, Client, Request, Scope, VenueProtocol
+from adapters.exchange.protocol import Answer, Client, Request
+from adapters.exchange.spot import Numbered, SpotProtocol, object_of, time_text
 from engine.clock import SECOND_NS
-from engine.events import BookRead, InstrumentListed, Quote, Trade
+from engine.events import BookRead, MarketRules, Quote, Trade
+from engine.venue import Rules
 
 __all__ = ["CoinbaseProtocol"]
 
-_BASE: Final = "/api/v3/brokerage/"
 _ORDER: Final = ("market_trades", "ticker", "level2", "candles")
 _BACKLOG: Final = 100
 _DEPTH: Final = 50
-_SIZE_SCALE: Final = 8
 
 Topic = tuple[str, str]
 """A channel and a product; "" for heartbeats."""
@@ -38,9 +37,14 @@ _HEARTBEATS: Final[Topic] = ("heartbeats", "")
 _Sides = tuple[list[Level], list[Level]]
 
 
-class CoinbaseProtocol(VenueProtocol):
+class CoinbaseProtocol(SpotProtocol):
     """See `VenueProtocol`."""
 
+    venue: ClassVar[str] = "coinbase"
+    public: ClassVar[str] = "/api/v3/brokerage/"
+    rules: ClassVar[Rules] = RULES
+    spot: ClassVar[MarketRules] = SPOT
+    name_of = staticmethod(product_name)
     ws_path: ClassVar[str] = "/ws"
     sizes: ClassVar[tuple[str, str] | None] = (r'"size":"[^"]*"', '"size":"0"')
 
@@ -62,41 +66,13 @@ class CoinbaseProtocol(VenueProtocol):
         """The products and their trades."""
         return list(self._products.values())
 
-    @classmethod
-    def lists(cls, profile: InstrumentProfile, number: int, recv_ns: int) -> InstrumentListed:
-        """See `VenueProtocol.lists`: quoted in USD, sizes with eight decimals."""
-        places = profile.price_places
-        return InstrumentListed(
-            recv_ns,
-            number,
-            "coinbase",
-            product_name(profile.name),
-            6 - profile.size_scale if places is None else places,
-            _SIZE_SCALE,
-            price_step=profile.price_step,
-            kind="spot",
-            silence=RULES.silence,
-            ids=RULES.ids,
-            rules=msgspec.structs.replace(SPOT, base=profile.name, quote="USD"),
-        )
-
     # Requests.
-
-    def scope(self, request: Request) -> Scope | Answer:
-        """See `VenueProtocol.scope`."""
-        if not request.path.startswith(_BASE) or request.method != "GET":
-            return Answer(404, "Not Found", type="text/plain")
-        return "info"
 
     def answer(self, request: Request, now_ms: int) -> Answer:
         """See `VenueProtocol.answer`."""
-        return answer(self._by_name, request.path.removeprefix(_BASE), request.query, now_ms)
+        return answer(self._by_name, request.path.removeprefix(self.public), request.query, now_ms)
 
     # Connections.
-
-    def opens(self, path: str, query: str) -> Answer | None:
-        """See `VenueProtocol.opens`."""
-        return None if path == self.ws_path else Answer(404)
 
     def connected(self, client: Client) -> None:
         """See `VenueProtocol.connected`."""
@@ -110,12 +86,8 @@ class CoinbaseProtocol(VenueProtocol):
 
     def message(self, client: Client, text: str, now_ms: int) -> None:
         """See `VenueProtocol.message`."""
-        try:
-            request: Any = msgspec.json.decode(text)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            request = None
-        kind = request.get("type") if isinstance(request, dict) else None
-        channel = str(request.get("channel")) if isinstance(request, dict) else ""
+        request = object_of(text) or {}
+        kind, channel = request.get("type"), str(request.get("channel"))
         if kind not in ("subscribe", "unsubscribe") or channel not in (*_ORDER, "heartbeats"):
             client.send('{"type":"error","message":"invalid request"}')
             return

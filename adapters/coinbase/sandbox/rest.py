@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from adapters.coinbase.channels import GRANULARITIES
-from adapters.coinbase.sandbox.markets import ProductMarket, time_text
+from adapters.coinbase.sandbox.markets import ProductMarket
 from adapters.exchange.protocol import Answer
+from adapters.exchange.spot import time_text
 from engine.clock import SECOND_NS
 from engine.values import format_scaled, parse_interval
 

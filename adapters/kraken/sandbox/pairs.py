@@ -7,9 +7,8 @@ Promises: numbers have the decimals of the pair, trailing zeros included, as the
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
 
 import msgspec
@@ -17,16 +16,16 @@ import msgspec
 from adapters.exchange.candles import OpenCandle
 from adapters.exchange.instruments import InstrumentMarket
 from adapters.exchange.numbers import padded
+from adapters.exchange.spot import Numbered, SpotMarket, time_text
 from engine.clock import iso_text
-from engine.events import Quote, Trade
+from engine.events import Quote
 from engine.values import BUY
 
-__all__ = ["BACKLOG", "Pair", "Sides", "checksum", "frame", "old_name", "row", "symbol_of", "time_text"]
+__all__ = ["BACKLOG", "Pair", "Sides", "checksum", "frame", "old_name", "row", "symbol_of"]
 
 BACKLOG: Final = 50
 """Trades that a subscription begins with."""
 
-_KEPT: Final = 10_000
 _CHECKED: Final = 10
 _OLD: Final = {"BTC": "XBT", "DOGE": "XDG"}
 
@@ -34,30 +33,11 @@ Sides = tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]
 """Bids and asks of a book: price, size, number of orders."""
 
 
-class Numbered(NamedTuple):
-    """A trade and its id."""
-
-    number: int
-    trade: Trade
-
-
-class Pair:
-    """One pair. `trades` are the newest, oldest first."""
+class Pair(SpotMarket):
+    """One pair and its rows."""
 
     def __init__(self, market: InstrumentMarket) -> None:
-        self.market = market
-        self.symbol = symbol_of(market.name)
-        self.price_scale = market.listed.price_scale
-        self.size_scale = market.listed.size_scale
-        self.trades: deque[Numbered] = deque(maxlen=_KEPT)
-        self._count = 0
-
-    def add(self, trade: Trade) -> Numbered:
-        """Number a trade of the tape and keep it."""
-        self._count += 1
-        numbered = Numbered(self._count, trade)
-        self.trades.append(numbered)
-        return numbered
+        super().__init__(market, symbol_of(market.name))
 
     def price(self, value: int) -> str:
         """Return a price as the venue writes it."""
@@ -71,7 +51,7 @@ class Pair:
         """Return a trade of the websocket."""
         trade = one.trade
         return row(
-            symbol=self.symbol,
+            symbol=self.name,
             side="buy" if trade.aggressor == BUY else "sell",
             price=_number(self.price(trade.price)),
             qty=_number(self.size(trade.size)),
@@ -84,7 +64,7 @@ class Pair:
         """Return the best bid and ask."""
         last = self.trades[-1].trade.price if self.trades else quote.bid
         return row(
-            symbol=self.symbol,
+            symbol=self.name,
             bid=_number(self.price(quote.bid)),
             bid_qty=_number(self.size(quote.bid_size)),
             ask=_number(self.price(quote.ask)),
@@ -103,13 +83,13 @@ class Pair:
             )
             for side in levels
         )
-        return row(symbol=self.symbol, bids=bids, asks=asks, checksum=check, timestamp=time_text(venue_ns))
+        return row(symbol=self.name, bids=bids, asks=asks, checksum=check, timestamp=time_text(venue_ns))
 
     def candle_row(self, candle: OpenCandle, minutes: int) -> str:
         """Return a candle, open or not."""
         end_ns = (candle.start_ms + minutes * 60_000) * 1_000_000
         return row(
-            symbol=self.symbol,
+            symbol=self.name,
             open=_number(self.price(candle.open)),
             high=_number(self.price(candle.high)),
             low=_number(self.price(candle.low)),
@@ -137,11 +117,6 @@ def checksum(sides: Sides) -> int:
     """Return the CRC32 of the best ten levels: asks, then bids."""
     bids, asks = sides
     return crc32("".join(f"{p}{s}" for p, s, _ in (*asks[:_CHECKED], *bids[:_CHECKED])).encode())
-
-
-def time_text(ns: int) -> str:
-    """Return a time with microseconds."""
-    return iso_text(ns)[:26] + "Z"
 
 
 def frame(channel: str, kind: str, rows: Sequence[str]) -> str:

@@ -14,39 +14,43 @@ import msgspec
 
 from adapters.exchange.depth import changes
 from adapters.exchange.instruments import Market, Played
-from adapters.exchange.market import InstrumentProfile
 from adapters.exchange.options import SandboxOptions
-from adapters.exchange.protocol import Answer, Client, Request, Scope, VenueProtocol
+from adapters.exchange.protocol import Answer, Client, Request
+from adapters.exchange.spot import Numbered, SpotProtocol, object_of
 from adapters.kraken.channels import VENUE_INTERVALS, minutes_of
 from adapters.kraken.rules import DEPTHS, RULES, SPOT
-from adapters.kraken.sandbox.pairs import BACKLOG, Numbered, Pair, Sides, checksum, frame, symbol_of
+from adapters.kraken.sandbox.pairs import BACKLOG, Pair, Sides, checksum, frame, symbol_of
 from adapters.kraken.sandbox.rest import answer
 from engine.clock import SECOND_NS
-from engine.events import BookRead, InstrumentListed, Quote, Trade
+from engine.events import BookRead, MarketRules, Quote, Trade
 from engine.values import parse_interval
+from engine.venue import Rules
 
 __all__ = ["KrakenProtocol"]
 
-_PUBLIC: Final = "/0/public/"
 _INTERVALS: Final = {minutes_of(parse_interval(name)): name for name in VENUE_INTERVALS}
 _STATUS: Final = '{"channel":"status","type":"update","data":[{"system":"online","api_version":"v2"}]}'
 _HEARTBEAT: Final = '{"channel":"heartbeat"}'
-_SIZE_SCALE: Final = 8
 
 Topic = tuple[str, str, int]
 """A channel, a symbol, and the depth of a book or the interval of candles in minutes."""
 
 
-class KrakenProtocol(VenueProtocol):
+class KrakenProtocol(SpotProtocol):
     """See `VenueProtocol`."""
 
+    venue: ClassVar[str] = "kraken"
+    public: ClassVar[str] = "/0/public/"
+    rules: ClassVar[Rules] = RULES
+    spot: ClassVar[MarketRules] = SPOT
+    name_of = staticmethod(symbol_of)
     ws_path: ClassVar[str] = "/v2"
     sizes: ClassVar[tuple[str, str] | None] = (r'"qty":[0-9.]+', '"qty":0')
 
     def __init__(self, market: Market, options: SandboxOptions) -> None:
         super().__init__(market, options)
         self._pairs = {number: Pair(one) for number, one in market.by_number.items()}
-        self._by_symbol = {pair.symbol: pair for pair in self._pairs.values()}
+        self._by_symbol = {pair.name: pair for pair in self._pairs.values()}
         self._topics: dict[Client, dict[Topic, None]] = {}
         self._sent: dict[Client, bool] = {}  # whether data was sent since the last heartbeat
         # Since the last flush, by symbol:
@@ -62,41 +66,13 @@ class KrakenProtocol(VenueProtocol):
         """The pairs and their trades."""
         return list(self._pairs.values())
 
-    @classmethod
-    def lists(cls, profile: InstrumentProfile, number: int, recv_ns: int) -> InstrumentListed:
-        """See `VenueProtocol.lists`: quoted in USD, sizes with eight decimals."""
-        places = profile.price_places
-        return InstrumentListed(
-            recv_ns,
-            number,
-            "kraken",
-            symbol_of(profile.name),
-            6 - profile.size_scale if places is None else places,
-            _SIZE_SCALE,
-            price_step=profile.price_step,
-            kind="spot",
-            silence=RULES.silence,
-            ids=RULES.ids,
-            rules=msgspec.structs.replace(SPOT, base=profile.name, quote="USD"),
-        )
-
     # Requests.
-
-    def scope(self, request: Request) -> Scope | Answer:
-        """See `VenueProtocol.scope`."""
-        if not request.path.startswith(_PUBLIC) or request.method != "GET":
-            return Answer(404, "Not Found", type="text/plain")
-        return "info"
 
     def answer(self, request: Request, now_ms: int) -> Answer:
         """See `VenueProtocol.answer`."""
-        return answer(self._by_symbol, request.path.removeprefix(_PUBLIC), request.query, now_ms)
+        return answer(self._by_symbol, request.path.removeprefix(self.public), request.query, now_ms)
 
     # Connections.
-
-    def opens(self, path: str, query: str) -> Answer | None:
-        """See `VenueProtocol.opens`."""
-        return None if path == self.ws_path else Answer(404)
 
     def connected(self, client: Client) -> None:
         """See `VenueProtocol.connected`."""
@@ -111,11 +87,8 @@ class KrakenProtocol(VenueProtocol):
 
     def message(self, client: Client, text: str, now_ms: int) -> None:
         """See `VenueProtocol.message`."""
-        try:
-            request: Any = msgspec.json.decode(text)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            request = None
-        if not isinstance(request, dict):
+        request = object_of(text)
+        if request is None:
             client.send('{"error":"Malformed JSON","success":false}')
             return
         method, number = request.get("method"), request.get("req_id")
@@ -174,11 +147,11 @@ class KrakenProtocol(VenueProtocol):
         super().play(event)
         pair = self._pairs[event.instrument]
         if isinstance(event, Trade):
-            self._trades.setdefault(pair.symbol, []).append(pair.add(event))
+            self._trades.setdefault(pair.name, []).append(pair.add(event))
         elif isinstance(event, Quote | BookRead):
             if isinstance(event, Quote):
-                self._quotes[pair.symbol] = event
-            self._changed[pair.symbol] = event.venue_ns
+                self._quotes[pair.name] = event
+            self._changed[pair.name] = event.venue_ns
 
     def flush(self) -> None:
         """See `VenueProtocol.flush`."""

@@ -15,9 +15,10 @@ import msgspec
 
 from adapters.exchange.candles import OpenCandle
 from adapters.exchange.protocol import Answer
+from adapters.exchange.spot import Numbered
 from adapters.kraken.channels import VENUE_INTERVALS, minutes_of
 from adapters.kraken.rules import RULES
-from adapters.kraken.sandbox.pairs import Numbered, Pair, old_name
+from adapters.kraken.sandbox.pairs import Pair, old_name
 from engine.clock import SECOND_NS
 from engine.values import BUY, format_scaled, parse_interval
 
@@ -34,7 +35,7 @@ def answer(pairs: Mapping[str, Pair], call: str, query: str, now_ms: int) -> Ans
     if call == "Time":
         return _result({"unixtime": now_ms // 1000, "nanoseconds": now_ms * 1_000_000})
     if call == "AssetPairs":
-        return _result({old_name(one.symbol).replace("/", ""): _listed(one) for one in pairs.values()})
+        return _result({old_name(one.name).replace("/", ""): _listed(one) for one in pairs.values()})
     if call not in ("OHLC", "Trades", "Depth"):
         return _error("EGeneral:Unknown method")
     pair = _pair_of(pairs, given.get("pair", ""))
@@ -46,7 +47,7 @@ def answer(pairs: Mapping[str, Pair], call: str, query: str, now_ms: int) -> Ans
             return _candles(pair, int(given.get("interval", "1")), since, now_ms)
     except ValueError:
         return _error("EGeneral:Invalid arguments")
-    key = old_name(pair.symbol).replace("/", "")
+    key = old_name(pair.name).replace("/", "")
     if call == "Trades":
         return _trades(pair, key, since, min(max(count, 1), _PAGE))
     sides = pair.market.levels(min(max(count, 1), _LEVELS_MAX))
@@ -56,15 +57,15 @@ def answer(pairs: Mapping[str, Pair], call: str, query: str, now_ms: int) -> Ans
 
 def _pair_of(pairs: Mapping[str, Pair], name: str) -> Pair | None:
     for pair in pairs.values():
-        old = old_name(pair.symbol)
-        if name in (pair.symbol, old, old.replace("/", "")):
+        old = old_name(pair.name)
+        if name in (pair.name, old, old.replace("/", "")):
             return pair
     return None
 
 
 def _listed(pair: Pair) -> dict[str, Any]:
     listed = pair.market.listed
-    old = old_name(pair.symbol)
+    old = old_name(pair.name)
     base, _, quote = old.partition("/")
     return {
         "altname": old.replace("/", ""),
@@ -106,7 +107,7 @@ def _candles(pair: Pair, minutes: int, since: int, now_ms: int) -> Answer:
         if one.start_ms // 1000 > since
     ]
     last = found[-2].start_ms // 1000 if len(found) > 1 else 0
-    return _result({old_name(pair.symbol).replace("/", ""): rows, "last": last})
+    return _result({old_name(pair.name).replace("/", ""): rows, "last": last})
 
 
 def _trades(pair: Pair, key: str, since_ns: int, count: int) -> Answer:
