@@ -15,6 +15,7 @@ from engine.events.codec import encode_inputs
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity
 from engine.mirror.messages import HEADERS_MAX, FrameMessages
 from engine.mirror.source import FrameSource
+from tests.fuzz import lighter_account
 
 __all__ = ["SEEDS"]
 
@@ -179,6 +180,7 @@ SEEDS = {
         for name in ("binance", "kraken", "coinbase", "lighter", "apex")
     },
     "binance-account": _binance_account,
+    "lighter-account": lighter_account.seeds,
     "operator": _operator,
     "broker": _broker,
     "csv-store": _csv_store,

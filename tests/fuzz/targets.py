@@ -62,7 +62,7 @@ from engine.mirror.errors import MirrorError
 from engine.records import check_frame, records_of
 from engine.stores.errors import StoreError
 from tests.files.kit import CountingIds
-from tests.fuzz import others
+from tests.fuzz import lighter_account, others
 from tests.fuzz.mending import mended
 from tests.hyperliquid.venue import START_NS
 
@@ -284,6 +284,7 @@ TARGETS: Final = {
     "kraken": Target(others.kraken, (VenueProtocolError,), "json"),
     "coinbase": Target(others.coinbase, (VenueProtocolError,), "json"),
     "lighter": Target(others.lighter, (VenueProtocolError,), "json"),
+    "lighter-account": Target(lighter_account.lighter_account, (VenueProtocolError,), "json"),
     "apex": Target(others.apex, (VenueProtocolError,), "json"),
     "operator": Target(others.operator, (CommandError,), "json"),
     "broker": Target(others.broker, (MirrorError, JournalError, UsageError), "msgpack"),

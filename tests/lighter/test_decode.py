@@ -187,7 +187,7 @@ def test_every_message_of_the_stream_decodes_without_damage(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["http_next_nonce", "http_orders"])
 def test_answers_about_an_account_are_no_messages_of_the_market(name: str) -> None:
-    """Their code is that of success; what they hold is not read, since there are no real orders."""
+    """Their code is that of success; what they hold is read by the gateway."""
     assert decode_body(example(name).encode(), TradesAnswer) == TradesAnswer()
     with pytest.raises(VenueProtocolError, match="required field `type`"):
         decode_message(example(name))

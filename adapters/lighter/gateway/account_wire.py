@@ -7,7 +7,7 @@ Source: payloads of 2026 and the models of the venue's client (lighter-sdk 1.1.8
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -199,7 +199,7 @@ class AccountFrame(msgspec.Struct, frozen=True):
     channel: _Text = ""
     orders: dict[str, Annotated[list[OrderRow], _Rows] | None] | None = None
     trades: dict[str, Annotated[list[TradeRow], _Rows] | None] | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(AccountFrame).decode

@@ -157,7 +157,7 @@ class AccountStream:
         try:
             frame = decode_account_message(message)
             if frame.error is not None:
-                self.lose(f"the account's channels are refused: {clip(bytes(frame.error))}")
+                self.lose(f"the account's channels are refused: {clip(str(frame.error))}")
             elif frame.type == "ping":
                 await self._connection.send(_PONG)
             elif frame.type == "shutdown":

@@ -20,12 +20,19 @@ __all__ = ["Updates"]
 
 
 class Updates:
-    """See the module."""
+    """See the module. `clock` is trio's, by which an end waits for its fills."""
 
-    def __init__(self, reading: Reading, orders: Orders, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        orders: Orders,
+        now_ns: Callable[[], int],
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
         self._reading = reading
         self._orders = orders
         self._now_ns = now_ns
+        self._clock = clock
 
     def frame(self, frame: AccountFrame) -> list[Event]:
         """Return the reports of a message: executions first, in the order of their numbers.
@@ -62,7 +69,7 @@ class Updates:
                 left = max(0, size - self._orders.filled(name))
                 found.append(OrderModified(recv_ns, venue_ns, name, listed.instrument, number, left, price))
             return found
-        now = trio.current_time()
+        now = self._clock()
         if row.status == "filled":
             return [*found, *self._orders.await_fills(name, filled, now)]
         end = OrderCanceled(recv_ns, venue_ns, name, listed.instrument, left, end_reason(row))

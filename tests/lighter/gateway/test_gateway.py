@@ -376,13 +376,29 @@ async def test_leverage_and_the_dead_mans_switch(autojump_clock: MockClock) -> N
 async def test_the_connection_is_renewed_before_its_token_ends(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "TOKEN_S", 4_000)
+    monkeypatch.setattr(keys, "TOKEN_S", 400)
+    monkeypatch.setattr(keys, "TOKEN_RENEW_S", 310)
     async with staged(reconcile_s=100_000.0) as stage:
-        await trio.sleep(4_000)
+        await trio.sleep(150)
         assert [one.reason for one in stage.of(GatewayDown)] == ["its token ends: the connection is renewed"]
         stage.do(order(stage, 1, BUY, 2_000))
         await stage.until(OrderFilled)
     assert len(stage.of(GatewayUp)) == 2
+
+
+async def test_channels_that_are_refused_say_so_and_are_asked_for_again(autojump_clock: MockClock) -> None:
+    def refusing(venue: MemoryVenue) -> None:
+        allowed = venue.trading.allowed
+        refusals = iter((True, True))
+        venue.trading.allowed = lambda token, now_ms: (  # type: ignore[method-assign]
+            None if next(refusals, False) else allowed(token, now_ms)
+        )
+
+    async with staged(before=refusing) as stage:
+        (down,) = stage.of(GatewayDown)
+        assert down.reason.startswith("the account's channels are refused: ")
+        assert "invalid auth" in down.reason
+        assert len(stage.of(GatewayUp)) == 1
 
 
 async def test_a_key_of_another_number_and_other_accounts_are_refused(autojump_clock: MockClock) -> None:
