@@ -5,6 +5,7 @@
     python -m tests.orders.shrink real 17       the same with real orders
     python -m tests.orders.shrink sandbox 17    the same with real orders of the sandbox
     python -m tests.orders.shrink commands 17   the same on paper with 200 commands of an operator
+    python -m tests.orders.shrink stretched 17  the same with a price that stays beyond a stop
 
 A plan is shortened by leaving out steps, half of them first and then single ones, as long as the same rule is
 broken. The steps of the calm end stay.
@@ -27,6 +28,7 @@ from tests.orders.commanding import CommandedRun, commanded_plan
 from tests.orders.paper import Run
 from tests.orders.sandbox import broken_by
 from tests.orders.sequences import NAMES, Plan, plan, real_plan, sandbox_plan
+from tests.orders.stretches import stretched_plan
 from tests.orders.wire import RealRun
 
 __all__ = ["break_of", "explained", "run_of", "shortened", "story"]
@@ -110,6 +112,7 @@ MAKERS: dict[str, Callable[[int], Plan]] = {
     "real": real_plan,
     "sandbox": sandbox_plan,
     "commands": lambda number: commanded_plan(number, 200),
+    "stretched": stretched_plan,
 }
 
 
