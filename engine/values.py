@@ -79,6 +79,7 @@ Value = Annotated[int, "money"]
 
 _NUMBER: Final = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
 _TEXT_LENGTH_MAX: Final = 96
+_SHORT: Final = 40
 _EXPONENT_MAX: Final = 30
 _BITS_MAX: Final = 256
 
@@ -126,6 +127,14 @@ def parse_scaled(text: str, scale: int, *, signed: bool = False) -> int:
     Raises NumberError for anything else ("NaN", "1_000", " 1", "+1", "0x1", other scripts' digits), for
     a minus sign that is not allowed, for digits finer than the scale, and for a value beyond 64 bits.
     """
+    whole, point, fraction = text.partition(".")
+    # Nearly all numbers of venues are such: no sign, no exponent, no digit too fine, far below the bound.
+    if len(text) <= _SHORT and text.isascii() and whole.isdigit() and (fraction.isdigit() or not point):
+        shift = scale - len(fraction)
+        if 0 <= shift <= _SHORT:
+            value = int(whole + fraction) * _POWERS[shift]
+            if value <= INT64_MAX:
+                return value
     match = _NUMBER.fullmatch(text) if len(text) <= _TEXT_LENGTH_MAX else None
     if match is None:
         raise NumberError(f"{text[:40]!r} is not a plain decimal number")

@@ -8,6 +8,7 @@ by the synthetic market, the tape, and everything that shows a book.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 from zlib import crc32
@@ -24,6 +25,8 @@ Level = tuple[int, int, int]
 """(price, size, number of orders)."""
 
 _MASK: Final = 2**64 - 1
+_KEPT: Final = 1 << 14
+"""How many generated levels are kept: a market shows nearly the same ones after each trade."""
 
 
 def below(price: int, scale: int, *, step: int = 1, figures: int = 0) -> int:
@@ -75,13 +78,12 @@ def _walk(
     unit = max(listed.size_step, 1 << max(0, worth.bit_length() - 1)) // listed.size_step * listed.size_step
     if coarse is None:
         yield best, size, orders_at(best, size)
-        move = above if up else below
-        price = move(best, scale, step=step, figures=figures)
+        grid = (scale, step, figures, up)
+        price = _next(best, grid)
         while price > 0:
-            draw = _mix(price ^ seed)
-            if draw % 3:
-                yield price, unit * (1 + (draw >> 8) % 48), 1 + (draw >> 20) % 40
-            price = move(price, scale, step=step, figures=figures)
+            level, price = _behind(price, seed, unit, grid)
+            if level is not None:
+                yield level
         return
     fine = grid_step(best, scale=scale, step=step, figures=figures)
     quantum = coarse[1] * max(fine, 10 ** max(0, len(str(best)) - coarse[0]))
@@ -92,6 +94,19 @@ def _walk(
         yield price, size + unit * (1 + (draw >> 8) % 48), 1 + (draw >> 20) % 400
         size = 0
         price += quantum if up else -quantum
+
+
+@lru_cache(_KEPT)
+def _behind(price: int, seed: int, unit: int, grid: tuple[int, int, int, bool]) -> tuple[Level | None, int]:
+    """Return the level at a price, None if it is empty, and the next price away from the best."""
+    draw = _mix(price ^ seed)
+    level = (price, unit * (1 + (draw >> 8) % 48), 1 + (draw >> 20) % 40) if draw % 3 else None
+    return level, _next(price, grid)
+
+
+def _next(price: int, grid: tuple[int, int, int, bool]) -> int:
+    scale, step, figures, up = grid
+    return (above if up else below)(price, scale, step=step, figures=figures)
 
 
 def _first(side: Iterator[Level], depth: int) -> list[Level]:
