@@ -19,7 +19,7 @@ from tests.commands.test_arming import ADDRESS, KEY, options, write_config
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[str]:
-    with sandbox("--account", f"{ADDRESS}:50000", "--maker", "--speed", "20", "--rate-limit", "off") as url:
+    with sandbox("--account", f"{ADDRESS}:50000", "--maker", "--speed", "10", "--rate-limit", "off") as url:
         yield url
 
 

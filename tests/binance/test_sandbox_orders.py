@@ -143,7 +143,7 @@ async def test_python_binance_trades_on_the_sandbox(kind: str, trade: Any) -> No
     exchange = LocalExchange(options, KINDS[kind][0])
     async with trio.open_nursery() as nursery:
         address = await nursery.start(exchange.serve)
-        with trio.fail_after(60):
+        with trio.fail_after(300):
             await trio.to_thread.run_sync(trade, address.base_url)
         nursery.cancel_scope.cancel()
 

@@ -213,7 +213,7 @@ def test_a_port_in_use_is_reported() -> None:
 def test_j16_a_full_disk_stops_the_session_and_the_next_session_continues_the_journal(tmp_path: Path) -> None:
     """A limit on the size of files replaces a full disk: a write fails in the middle of the session."""
     root = tmp_path / "journal"
-    limited = "ulimit -f 12; exec {engine} live --quiet --for 300s --speed 20 --no-db"
+    limited = "ulimit -f 12; exec {engine} live --quiet --for 300s --speed 5 --no-db"
     done = shell(f"trap '' XFSZ; {limited} --journal {shlex.quote(str(root))}")
     assert done.code == 4, (done.code, done.err)
     assert len(done.err.strip().splitlines()) <= 2

@@ -32,7 +32,7 @@ ADDRESS = address_of(KEY)
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[str]:
-    with sandbox("--account", f"{ADDRESS}:50000", "--maker", "--speed", "20", "--rate-limit", "off") as url:
+    with sandbox("--account", f"{ADDRESS}:50000", "--maker", "--speed", "10", "--rate-limit", "off") as url:
         yield url
 
 

@@ -134,7 +134,7 @@ def test_c07_a_strategy_that_fails_on_a_trade_does_not_end_the_session(
     user_folder: Path, use: str, fails: str
 ) -> None:
     seen: dict[type[Event], int] = {ActorFailed: 1} if fails else {Trade: 3}
-    done = trade_until(user_folder / "j", seen, "--strategy", use, "--speed", 20, "--json", cwd=user_folder)
+    done = trade_until(user_folder / "j", seen, "--strategy", use, "--speed", 2, "--json", cwd=user_folder)
     assert done.code == (7 if fails else 0), done.err
     assert fails in done.err
     result = json.loads(done.out)
@@ -150,7 +150,7 @@ def test_c07_a_strategy_that_fails_on_a_trade_does_not_end_the_session(
     assert all(fails in one["error"] for one in failed)
     if use == "mine:Lost":
         # The next session reports that it is halted and how to resume; with --resume it trades again.
-        quiet = ("live", "--strategy", "mine:Quiet", "--journal", "j", "--for", "1s", "--speed", 20)
+        quiet = ("live", "--strategy", "mine:Quiet", "--journal", "j", "--for", "1s", "--speed", 2)
         for more, halted in (((), True), (("--resume",), False)):
             done = spawn(*quiet, *more, cwd=user_folder)
             assert done.code == 0, done.err

@@ -78,7 +78,7 @@ def test_c01_live_sessions_append_each_closed_bar_once_in_spite_of_a_kill(tmp_pa
     """After a kill and two more sessions the files hold what `engine bars` shows."""
     root, folder, config = tmp_path / "journal", tmp_path / "csv", tmp_path / "fast.toml"
     config.write_text(FAST, encoding="utf-8")
-    with sandbox("--speed", 60) as url:
+    with sandbox("--speed", 20) as url:
         live = ["live", "--venue", "hyperliquid", "--base-url", url, "--journal", root, "--csv", folder]
         live += ["--config", config, "--no-db"]
         process = start(*live)

@@ -37,7 +37,7 @@ def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path)
     assert tested.returncode == 0, tested.stdout
     assert "2 passed" in tested.stdout
     sent = ["--config", "engine.toml", "--speed", 20, "--json"]
-    lived = trade_until(mine / "journal", {BarClosed: 200}, *sent, cwd=mine)
+    lived = trade_until(mine / "journal", {BarClosed: 120}, *sent, cwd=mine)
     assert lived.code == 0, lived.err
     # Its strategy is found from its own folder, so it is replayed there.
     (day,) = [path for path in (mine / "journal").iterdir() if path.is_dir()]

@@ -24,7 +24,7 @@ from adapters.exchange.tape import Tape
 from engine.events import InstrumentListed, Quote, Trade
 from engine.loading.venues import find_venue
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 def protocol_of(venue: str) -> type[VenueProtocol]:

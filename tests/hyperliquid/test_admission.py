@@ -103,7 +103,7 @@ async def test_f16_one_that_closes_the_connection_is_found_among_many(
         venue.closes = {(kind, culprit.name): None}
 
     async with scene(instruments=MANY, prepare=prepare) as play:
-        await play.until(lambda: play.feed.health.set_aside and len(confirmed(play)) == 2 * len(MANY) - 1, 60)
+        await play.until(lambda: play.feed.health.set_aside and len(confirmed(play)) == 2 * len(MANY) - 1)
         assert play.feed.health.set_aside == {
             f"the subscription to {kind} of {culprit.name}": "makes the venue close the connection"
         }

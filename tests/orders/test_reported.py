@@ -351,7 +351,7 @@ class Hold(Strategy):
             self.buy("BTC", self.size)
 """
     source, root = folder / "mine.py", folder / "j"
-    options = ("--no-db", "--instruments", "BTC", "--speed", 10, "--strategy")
+    options = ("--no-db", "--instruments", "BTC", "--speed", 2, "--strategy")
     source.write_text(text, encoding="utf-8")
     assert trade_until(root, {FillBooked: 1}, *options, "mine:Hold", cwd=folder).code == 0
     assert recorded(root, FillBooked) == 1

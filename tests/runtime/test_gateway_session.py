@@ -144,7 +144,7 @@ async def test_c03_a_restart_queries_open_orders_and_sends_no_order_twice(
     again = Scripted(answers=False)
 
     async def answering(rig: Rig) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(300):
             while len([one for one in again.commands if isinstance(one, QueryOrder)]) < len(sent):  # noqa: ASYNC110
                 await trio.sleep(0.01)
         far = rig.clock.now_ns() + 3600 * 10**9

@@ -21,7 +21,7 @@ from tests.loopback import http_client
 
 START_NS = 1_733_356_800 * SECOND_NS
 MS = 1_000_000
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
 PURR = InstrumentListed(START_NS, 2, "hyperliquid", "PURR", 6, 0, price_figures=5)
