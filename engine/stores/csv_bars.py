@@ -18,7 +18,10 @@ again. Deleted files are rebuilt from the journal. Registered as "csv".
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,6 +195,7 @@ class CsvStore:
 
     def _append(self, file: str, lines: list[str]) -> None:
         path = self.folder / file
+        _check_file(path)
         if self._saved is not None and file in self._saved.files and not path.exists():
             raise StoreUnavailable(
                 f"{path}: was deleted; it is made again from the journal", reason="deleted"
@@ -207,6 +211,7 @@ class CsvStore:
 
     def _read_saved(self) -> _Saved | None:
         try:
+            _check_file(self.folder / _CURSOR)
             saved = msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Saved)
             _cursor(saved)  # its numbers are in hexadecimal
             return saved
@@ -243,12 +248,20 @@ def _is_name(file: str) -> bool:
     return file.endswith(".csv") and Path(file).name == file and "\0" not in file
 
 
+def _check_file(path: Path) -> None:
+    """Raise OSError if something else than a file has this name: a pipe would be waited for."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(errno.EINVAL, "is not a file")
+
+
 def _mend(path: Path, size: int | None) -> tuple[int, int]:
     """Return the seq in the last whole line of a file and where that ends, after cutting off what follows.
 
     `size` is what is known to be synced. Without it, and if the file is not one of ours, it is read for bytes
     that a loss of power left out, which are zeros, and ends before the first.
     """
+    _check_file(path)
     try:
         stream = path.open("r+b")
     except FileNotFoundError:

@@ -307,6 +307,13 @@ def _one_for_all(original: Any) -> Any:
     return account
 
 
+def _newest(original: Any) -> Any:
+    def heard(known: Any, venue: str) -> Any:
+        return max(known.venues.values(), key=lambda one: one.heard_ns, default=original(known, venue))
+
+    return heard
+
+
 def _unmarked(original: Any) -> Any:
     def marked(self: Any, event: Any) -> Any:
         return event if isinstance(event, GatewayDown) else original(self, event)
@@ -375,7 +382,7 @@ PLANTED: Final = (
         venues=2,
     ),
     Planted("V3", "a lost account is not named", ((Marked, "_marked", _unmarked),), venues=2),
-    Planted("V4", "a feed counts as that of another venue", ((conditions, "_is_another", _true),), venues=2),
+    Planted("V4", "a feed proves the prices of all venues", ((conditions, "_heard", _newest),), venues=2),
     Planted("V5", "the second venue's fees are not read", ((SecondReading, "fill", _free),), venues=2),
 )
 

@@ -184,6 +184,16 @@ def test_a_cursor_that_no_store_writes_is_read_as_torn_and_no_other_file_is_touc
     assert beside.read_bytes() == b"not ours"
 
 
+@pytest.mark.parametrize("name", [".cursor.json", "BTC-1m.csv"])
+def test_a_pipe_in_place_of_a_file_is_reported_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    records: list[Record] = [(1, 0, listing()), (2, 1, bar(0))]
+    written(tmp_path, records)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StoreUnavailable, match="is not a file"):
+        apply(opened(tmp_path), records)
+
+
 def test_names_of_files_hold_no_path(tmp_path: Path) -> None:
     written(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
     assert [path.name for path in tmp_path.glob("*.csv")] == ["..%2Fx%2F%401-1m.csv"]
