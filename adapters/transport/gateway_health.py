@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from adapters.transport.outcomes import Done, Outcome, Refused
+
 __all__ = ["GatewayHealth"]
 
 
@@ -31,6 +33,18 @@ class GatewayHealth:
     last_loss: str = ""
     reconciliations: int = 0
     reads_failed: int = 0
+
+    def note(self, outcome: Outcome) -> None:
+        """Count the outcome of an action."""
+        self.actions += 1
+        if isinstance(outcome, Refused):
+            self.refused += 1
+        elif isinstance(outcome, Done):
+            self.accepted += 1
+        elif outcome.unsent:
+            self.unsent += 1
+        else:
+            self.lost += 1
 
     def __str__(self) -> str:
         """Return one line."""

@@ -6,7 +6,7 @@ from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from adapters.binance.sandbox.protocol import BinanceUsdmProtocol
-from adapters.binance.sandbox.refusals import Refusal
+from adapters.exchange.refusals import Refusal
 from adapters.exchange.server import LocalExchange
 from tests.binance.gateway.kit import API_KEY, SECRET
 from tests.simulation.scenario import Scenario

@@ -96,7 +96,6 @@ class Sending:
         return await self._set_leverage(command)
 
     async def _send(self, call: Call, command: Event, expires_ns: int = 0) -> Outcome:
-        self._health.actions += 1
         outcome = await self._rest.act(
             call.method,
             call.path,
@@ -105,14 +104,7 @@ class Sending:
             expires_ms=expires_ns // 1_000_000,
             is_order=call.is_order,
         )
-        if isinstance(outcome, Refused):
-            self._health.refused += 1
-        elif isinstance(outcome, Done):
-            self._health.accepted += 1
-        elif outcome.unsent:
-            self._health.unsent += 1
-        else:
-            self._health.lost += 1
+        self._health.note(outcome)
         return outcome
 
     async def _submit(self, command: SubmitOrder) -> list[Event]:

@@ -9,8 +9,8 @@ reads the account again each time. Called by the gateway.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import trio
@@ -26,14 +26,15 @@ from adapters.binance.gateway.account_wire import (
 from adapters.binance.gateway.dialects import Dialect
 from adapters.binance.gateway.keys import Signer
 from adapters.binance.gateway.rest import Rest
-from adapters.transport.connection import Connection, Dial, Loss
+from adapters.transport.connection import Dial, Loss
 from adapters.transport.context import StreamContext
-from adapters.transport.governor import BudgetSpent, Priority
+from adapters.transport.governor import BudgetSpent
 from adapters.transport.text import clip
-from engine.backoff import backoff_ms
+from adapters.transport.user_stream import UserHost, UserProtocol
+from adapters.transport.user_stream import UserStream as Base
 from engine.errors import VenueError, VenueProtocolError
 
-__all__ = ["UserHost", "UserStream"]
+__all__ = ["UserStream"]
 
 RENEW_NS: Final = 30 * 60 * 1_000_000_000
 """A listen key is valid for an hour; it is renewed after half of that, by the venue's time."""
@@ -44,44 +45,13 @@ _SUBSCRIBE: Final = "userDataStream.subscribe.signature"
 _encode = msgspec.json.Encoder().encode
 
 
-class UserHost(Protocol):
-    """What the stream needs of its gateway."""
-
-    async def stream_up(self) -> None:
-        """Called when events come."""
-        ...
-
-    async def stream_down(self, loss: Loss, backoff_ms: int) -> None:
-        """Called when the connection is lost; the next try follows after the backoff."""
-        ...
-
-    async def receive(self, event: UserEvent) -> None:
-        """Handle one event. Raises VenueError."""
-        ...
-
-
-class _Protocol:
-    """What a `Connection` needs to know. See `adapters.transport.protocol.StreamProtocol`."""
-
-    ping: Final = ""
-    message_bytes_max: Final = MESSAGE_BYTES_MAX
-    controls: Final[frozenset[type]] = frozenset()
-
-    def decode(self, message: str | bytes) -> UserEvent:
-        """Return a message as an event."""
-        return decode_user_message(message)
-
-    def read_control(self, frame: object) -> None:
-        """Nothing is a control frame."""
-
-
-class UserStream:
-    """See the module. `dial` returns how an address is dialed."""
+class UserStream(Base[UserEvent]):
+    """See the module."""
 
     def __init__(
         self,
         context: StreamContext,
-        host: UserHost,
+        host: UserHost[UserEvent],
         dialect: Dialect,
         rest: Rest,
         signer: Signer,
@@ -89,45 +59,14 @@ class UserStream:
         dial: Callable[[str], Dial],
         venue_ms: Callable[[], int],
     ) -> None:
-        self._context = context
-        self._host = host
+        protocol = UserProtocol("", MESSAGE_BYTES_MAX, decode_user_message)
+        super().__init__(context, host, protocol, dial, venue_ms)
         self._dialect = dialect
         self._rest = rest
         self._signer = signer
         self._address = address
-        self._dial = dial
-        self._venue_ms = venue_ms
-        self._connection: Connection | None = None
         self._confirmed = trio.Event()
         self._requests = 0
-        self.live = False
-
-    async def run(self) -> None:
-        """Keep the connection up until cancelled."""
-        failures = 0
-        limits = self._context.limits
-        while True:
-            was_up = False
-            try:
-                loss = await self._connect()
-                was_up = self.live
-            finally:
-                self.live = False
-            failures = 0 if was_up else failures
-            wait_ms = backoff_ms(
-                failures,
-                self._context.jitter(),
-                min_ms=1000 * (limits.backoff_s_max if loss.longest_backoff else limits.backoff_s_min),
-                max_ms=1000 * limits.backoff_s_max,
-            )
-            await self._host.stream_down(loss, wait_ms)
-            failures += 1
-            await trio.sleep(wait_ms / 1000)
-
-    def lose(self, reason: str) -> None:
-        """Give the connection up."""
-        if self._connection is not None:
-            self._connection.lose(Loss(reason))
 
     async def _connect(self) -> Loss:
         try:
@@ -135,18 +74,7 @@ class UserStream:
         except VenueError as error:
             return Loss(f"no listen key: {error}")
         self._confirmed = trio.Event()
-        on_open: Callable[[], Awaitable[None]] = self._subscribe if self._dialect.spot else self._renew
-        self._connection = Connection(
-            url,
-            self._dial(url),
-            _Protocol(),
-            self._context.limits,
-            on_open,
-            self._take,
-            self._context.governor,
-            Priority.ACCOUNT,
-        )
-        return await self._connection.run()
+        return await self._run(url, self._subscribe if self._dialect.spot else self._renew)
 
     async def _url(self) -> str:
         if self._dialect.spot:
@@ -190,12 +118,8 @@ class UserStream:
                         return
                 await trio.sleep(RENEW_AGAIN_S)
 
-    async def _up(self) -> None:
-        self.live = True
-        await self._host.stream_up()
-
     async def _take(self, message: str | bytes) -> None:
-        """Handle one message. One that cannot be used ends the connection: what it said is read then."""
+        """See `UserStream`."""
         try:
             event = decode_user_message(message)
             if isinstance(event, Ended):

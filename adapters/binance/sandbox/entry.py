@@ -14,9 +14,9 @@ from typing import Any, Final
 from adapters.binance.sandbox.accounts import Account
 from adapters.binance.sandbox.matching import Matching
 from adapters.binance.sandbox.orders import Algo, Order, algo_row, order_row
-from adapters.binance.sandbox.refusals import refuse
 from adapters.exchange.matching import Shown
 from adapters.exchange.positions import worth_of
+from adapters.exchange.refusals import refuse
 from engine.errors import NumberError
 from engine.events import InstrumentListed
 from engine.values import BUY, SELL, parse_scaled

@@ -21,10 +21,10 @@ from adapters.binance.sandbox.accounts import Account
 from adapters.binance.sandbox.entry import Entry
 from adapters.binance.sandbox.matching import Matching
 from adapters.binance.sandbox.orders import algo_row, order_row, trade_row
-from adapters.binance.sandbox.refusals import Refusal, refuse
 from adapters.binance.sandbox.userdata import UserData
 from adapters.exchange.matching import Shown
 from adapters.exchange.positions import UNIT
+from adapters.exchange.refusals import Refusal, refuse
 from engine.errors import UsageError
 
 __all__ = ["Reply", "Trading", "accounts_of"]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from adapters.binance.sandbox.accounts import Account
-from adapters.binance.sandbox.refusals import refuse
+from adapters.exchange.refusals import refuse
 
 __all__ = ["UserClient", "UserData"]
 

@@ -84,9 +84,9 @@ class LighterGateway(AccountGateway):
             self._venue_ms,
         )
 
-    async def receive(self, frame: AccountFrame) -> None:
-        """See `AccountHost`. Report what a message says."""
-        await self._emit(self._updates.frame(frame))
+    async def receive(self, event: AccountFrame) -> None:
+        """See `UserHost`. Report what a message says."""
+        await self._emit(self._updates.frame(event))
 
     async def _carry_out(self, command: Event) -> Sequence[Event]:
         return await self._sending.carry_out(command)

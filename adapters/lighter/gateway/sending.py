@@ -77,16 +77,8 @@ class Sending:
     async def _send(
         self, kind: str, members: Mapping[str, int], command: Event, expires_ns: int = 0
     ) -> Outcome:
-        self._health.actions += 1
         outcome = await self._rest.act(kind, members, priority_of(command), expires_ns // 1_000_000)
-        if isinstance(outcome, Refused):
-            self._health.refused += 1
-        elif isinstance(outcome, Done):
-            self._health.accepted += 1
-        elif outcome.unsent:
-            self._health.unsent += 1
-        else:
-            self._health.lost += 1
+        self._health.note(outcome)
         return outcome
 
     async def _submit(self, command: SubmitOrder) -> list[Event]:

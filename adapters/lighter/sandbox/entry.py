@@ -19,10 +19,10 @@ import msgspec
 
 from adapters.exchange.matching import Shown
 from adapters.exchange.positions import worth_of
+from adapters.exchange.refusals import refuse
 from adapters.lighter.sandbox.accounts import Account, Key
 from adapters.lighter.sandbox.matching import Matching
 from adapters.lighter.sandbox.orders import TRIGGERED, Order
-from adapters.lighter.sandbox.refusals import refuse
 from adapters.lighter.schnorr import to_bytes
 from adapters.lighter.signing import KINDS, Transaction, hash_transaction
 from engine.errors import UsageError

@@ -18,11 +18,11 @@ import msgspec
 
 from adapters.exchange.matching import Shown
 from adapters.exchange.protocol import Answer, Request
+from adapters.exchange.refusals import Refusal, refuse
 from adapters.lighter.sandbox.accounts import LEVERAGE, Account
 from adapters.lighter.sandbox.entry import Entry
 from adapters.lighter.sandbox.matching import Matching
 from adapters.lighter.sandbox.orders import OTHERS, Order, order_row, trade_row
-from adapters.lighter.sandbox.refusals import Refusal, refuse
 from adapters.lighter.signing import CHAINS, hash_text
 from engine.events import FundingRead
 

@@ -1,4 +1,4 @@
-"""Refusals of the local exchange, with Binance's codes and texts."""
+"""Refusals of the local exchange, with the codes and texts of a venue."""
 
 from __future__ import annotations
 
