@@ -327,7 +327,9 @@ class Protection:
             if sign(held) != -stop.side or stop.closed >= stop.size:
                 continue
             live = model.live_orders(stop.owner, stop.market, CLOSE)
-            working = [order for order in live if not order.waiting]
+            # What a real venue holds it works by itself, and the report of a fill can be lost.
+            held_there = model.real and any(order.handle == stop.handle for order in live)
+            working = [order for order in live if not order.waiting or held_there]
             tried_ns = self.tried_ns.get((stop.owner, stop.market), 0)
             model.require(
                 working or tried_ns > model.now_ns - PASSED_NS or tried_ns > stop.passed_ns,
