@@ -72,7 +72,7 @@ async def misfortune(play: Scene, world: Truth, chance: random.Random, dead: lis
             world.fails = False
 
 
-@pytest.mark.parametrize("seed", range(pick(2, deep=12)))
+@pytest.mark.parametrize("seed", range(pick(1, deep=12)))
 async def test_i8_f04_n11_every_closed_bar_is_the_venues_candle_or_marked(autojump_clock, seed: int) -> None:
     """I8, F04, N11: cuts, outages, half-open sockets, muted subscriptions, HTTP down; most bars end whole."""
     chance = random.Random(seed)

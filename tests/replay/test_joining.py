@@ -251,7 +251,7 @@ def test_recorded_and_imported_days_meet(tmp_path: Path) -> None:
 
 def test_a_later_day_of_a_journal_keeps_its_numbers(tmp_path: Path) -> None:
     """Its opening lists what was listed before; the instruments are those of the opening."""
-    inputs = opening(config_of(use("Averages")), NOON)
+    inputs = opening(config_of(use("Averages"), intervals=("1m",)), NOON)
     inputs += [trade(1, 1, 70000, 1500), trade(86_400, 2, 500, 10)]
     write_journal(tmp_path, [[*inputs, stopped(NOON + 86_500 * SECOND_NS)]])
     joined = JoinedDays([tmp_path / "2024-12-06"])

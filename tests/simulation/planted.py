@@ -78,7 +78,7 @@ class Found(NamedTuple):
     words: str
 
 
-def find(bug: Planted, first_seed: int = 1) -> Found | None:
+def find(bug: Planted, first_seed: int = 1, hours: float = HOURS) -> Found | None:
     """Simulate seed after seed with a bug; return what the first one that notices says.
 
     A seed counts only if everything holds in it without the bug.
@@ -88,7 +88,7 @@ def find(bug: Planted, first_seed: int = 1) -> Found | None:
         scenario = (
             draw_day(seed)
             if bug.days
-            else draw(seed, HOURS, per_hour=PER_HOUR, stores=bug.stores, venues=bug.venues)
+            else draw(seed, hours, per_hour=PER_HOUR, stores=bug.stores, venues=bug.venues)
         )
         with planted(bug):
             said = _broken_by(scenario)
