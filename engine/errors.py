@@ -168,7 +168,9 @@ class VenueError(EngineError):
 
 
 class VenueUnreachable(VenueError):
-    """No connection, or no response in time."""
+    """No connection, or no response in time. `retry_after_s`: so long the venue wants no request."""
+
+    retry_after_s: float = 0.0
 
 
 class VenueProtocolError(VenueError):

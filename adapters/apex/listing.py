@@ -17,7 +17,7 @@ from adapters.apex.channels import symbol_of
 from adapters.apex.info_wire import WireContract
 from adapters.apex.rules import PERP, RULES
 from adapters.transport.text import clip
-from adapters.transport.values import positive, rounded
+from adapters.transport.values import positive, rounded, within
 from engine.config import nearest
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed, MarketRules
@@ -74,7 +74,7 @@ def _rules_of(contract: WireContract, size_scale: int) -> MarketRules:
         PERP,
         base=contract.base_token_id or contract.symbol.partition("-")[0],
         quote=contract.settle_asset_id,
-        size_max=rounded(contract.max_order_size, size_scale, contract.symbol),
+        size_max=within(rounded(contract.max_order_size, size_scale, contract.symbol), contract.symbol),
         leverage=min(PERP.leverage, max(1, leverage_max)),
         leverage_max=max(1, leverage_max),
     )

@@ -37,7 +37,7 @@ from adapters.binance.wire import (
 )
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.text import clip
-from adapters.transport.values import ValueDecoder, candle_of, positive, rounded
+from adapters.transport.values import ValueDecoder, candle_of, positive, rounded, within
 from engine.clock import DAY_NS
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (
@@ -283,8 +283,9 @@ class Decoder(ValueDecoder):
         side = _SIDES.get(row.S)
         if side is None:
             raise VenueProtocolError(f"{clip(row.s)}: {clip(row.S)} is no side")
-        price = rounded(row.ap, listed.price_scale, row.s) or positive(row.p, listed.price_scale, row.s)
-        size = rounded(row.z, listed.size_scale, row.s) or positive(row.q, listed.size_scale, row.s)
+        average, filled = rounded(row.ap, listed.price_scale, row.s), rounded(row.z, listed.size_scale, row.s)
+        price = within(average, row.s) or positive(row.p, listed.price_scale, row.s)
+        size = within(filled, row.s) or positive(row.q, listed.size_scale, row.s)
         if price < 0 or size < 0:
             raise VenueProtocolError(f"{clip(row.s)}: a liquidation has a negative price or size")
         return LiquidationRead(recv_ns, venue_ns, listed.instrument, side, price, size, "", True)

@@ -274,6 +274,11 @@ class Governor:
             self._cancels_until = max(self._cancels_until, now + _PAUSES_S[429])
         self._weight_queue.stir()
 
+    @property
+    def closed_s(self) -> float:
+        """For how many seconds no request may be sent because of a refusal; 0 if they may."""
+        return max(0.0, self._closed_until - trio.current_time())
+
     def budget(self) -> Budget:
         """Return the current usage."""
         queues = (

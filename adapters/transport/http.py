@@ -218,6 +218,7 @@ class HttpReader:
             if wait_s is None:
                 wait_s = backoff_ms(tries - 1, 1.0, min_ms=_RETRY_MIN_MS, max_ms=_RETRY_MAX_MS) / 1000
             if tries == _TRIES_MAX or wait_s > _RETRY_AFTER_S_MAX:
+                again.error.retry_after_s = self._governor.closed_s
                 raise again.error
             await trio.sleep(wait_s)
 

@@ -17,7 +17,7 @@ from adapters.transport.text import clip
 from engine.clock import SECOND_NS, iso_text, parse_iso
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import CandleRead, InstrumentListed
-from engine.values import parse_scaled, power_of_ten, wide
+from engine.values import INT64_MAX, parse_scaled, power_of_ten, wide
 
 __all__ = [
     "AHEAD_NS_MAX",
@@ -28,6 +28,7 @@ __all__ = [
     "iso_ns",
     "positive",
     "rounded",
+    "within",
 ]
 
 EARLIEST_NS: Final = 1_420_070_400 * SECOND_NS
@@ -111,6 +112,13 @@ def rounded(text: str, scale: int, name: str) -> int:
     return -value if minus else value
 
 
+def within(value: int, name: str) -> int:
+    """Return a rounded price or size. Raises VenueProtocolError if no event can hold it: beyond 64 bits."""
+    if abs(value) > INT64_MAX:
+        raise VenueProtocolError(f"{clip(name)}: a price or size has more than 64 bits")
+    return value
+
+
 def candle_of(
     listed: InstrumentListed,
     interval_ns: int,
@@ -123,13 +131,16 @@ def candle_of(
 ) -> CandleRead:
     """Return a candle, as if it were closed. `prices` are open, high, low and close, in steps.
 
-    Raises VenueProtocolError for a start that is none of its interval, for prices beyond high and low, and
+    Raises VenueProtocolError for a start that is none of its interval, for prices beyond high and low, for
+    numbers that no event holds, and
     for a volume or a number of trades below 0.
     """
     name = clip(listed.name)
     if start_ns % interval_ns:
         raise VenueProtocolError(f"{name}: a candle of {interval_ns // SECOND_NS} s begins at {start_ns}")
     opened, high, low, close = prices
+    for value in (high, low, trades):
+        within(value, listed.name)
     if max(prices) != high or min(prices) != low:
         raise VenueProtocolError(f"{name}: the candle of {start_ns} has inconsistent prices")
     if volume < 0 or trades < 0:

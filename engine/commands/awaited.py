@@ -8,7 +8,6 @@ listing and the same clock, its feed and gateway run as those of any venue. Call
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -81,6 +80,8 @@ class AwaitedVenue:
         self._jitter = jitter
         self._edges: Sequence[Edge] = ()
         self._told = False
+        # Each try has limits of its own, which do not know of a refusal.
+        self._after_s = why.retry_after_s
 
     def edge(self, inputs: Inputs, reach: Callable[[], Awaitable[Sequence[Edge]]]) -> Edge:
         """Return the feed of the venue. `reach` connects, checks what it finds, and returns its edges."""
@@ -100,9 +101,15 @@ class AwaitedVenue:
             self._told = True
         for failures in itertools.count():
             wait_ms = backoff_ms(failures, self._jitter(), min_ms=RETRY_MIN_MS, max_ms=RETRY_MAX_MS)
-            await trio.sleep(wait_ms / 1000)
-            with contextlib.suppress(VenueError):
+            await trio.sleep(max(wait_ms / 1000, self._after_s))
+            self._after_s = 0.0
+            try:
                 self._edges = await reach()
+            except VenueUnreachable as error:
+                self._after_s = error.retry_after_s
+            except VenueError:
+                pass
+            else:
                 self.reached.set()
                 return
 

@@ -144,3 +144,28 @@ async def test_a_venue_that_answers_has_to_list_what_the_session_began_with() ->
         await reach(InstrumentListed(T, 0, "there", "AAA", 2, 3))
     with pytest.raises(UsageError, match="do not agree"):
         await reach(LISTED, T + 5_000_000_000)
+
+
+async def test_n15_a_venue_that_refuses_for_a_while_is_not_asked_before_that(
+    autojump_clock: MockClock,
+) -> None:
+    """Each try has limits of its own, so the time that the venue names is kept here."""
+
+    def refusing(seconds: float) -> VenueUnreachable:
+        error = VenueUnreachable("/time: too many requests")
+        error.retry_after_s = seconds
+        return error
+
+    asked: list[float] = []
+
+    async def reach() -> Sequence[Edge]:
+        asked.append(trio.current_time())
+        if len(asked) == 1:
+            raise refusing(90.0)
+        return []
+
+    began = trio.current_time()
+    venue = AwaitedVenue("there", refusing(20.0), lambda: T, lambda: 0.5)
+    await venue.edge(Ingress(), reach).run()
+    assert asked[0] - began == pytest.approx(20.0)
+    assert asked[1] - asked[0] == pytest.approx(90.0)

@@ -66,6 +66,8 @@ class Truth(NamedTuple):
 class Served(LocalExchange):
     """One exchange. `trades` are those it has played, by instrument number. Subclasses make the protocol."""
 
+    counts_candles = True
+    """Whether candles count the same trades as the stream."""
     times: MachineTime
     trades: dict[int, list[Trade]]
 
