@@ -51,7 +51,10 @@ class Lane:
         """Seq of the last record of the last frame that is wholly in the stream, as far as is known."""
 
     def push(self, until_seq: int | None = None, progress: Callable[[int], None] | None = None) -> None:
-        """Send what the stream lacks. Raises MirrorError; the next call reads the end of the stream again."""
+        """Send what the stream lacks. Raises MirrorError; the next call reads the end of the stream again.
+
+        With `until_seq`, what goes up to it is durable; else the segment is synced before it is sent.
+        """
         for attempt in range(FENCED_MAX):
             try:
                 self._push(until_seq, progress)
@@ -79,7 +82,8 @@ class Lane:
         if self._ahead is not None:
             return
         for batch, seq in self._batches(until_seq):
-            self._source.sync()
+            if until_seq is None:
+                self._source.sync()
             self._broker.append(self._kind, batch, self._end)
             self._end += len(batch)
             self.seq = seq

@@ -1,7 +1,7 @@
 """Reads a journal frame by frame with the bytes that its segments hold, from any frame on, as it grows.
 
-Owns the reader's place in the journal. Promises that what it yields is on the disk: a segment is synced
-before its last frames are given out, since its writer may not have done so yet. Called by `pushing`.
+Owns the reader's place in the journal. What it yields may not be on the disk yet, since its writer syncs it:
+`sync` does so before it is given to others. Called by `pushing`.
 """
 
 from __future__ import annotations

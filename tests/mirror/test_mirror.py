@@ -16,6 +16,7 @@ from engine.mirror.errors import MirrorOutOfStep, MirrorUnavailable, MirrorUnfit
 from engine.mirror.messages import EVENTS, FRAMES, HEADERS_MAX, PART_MIN, place_of
 from engine.mirror.pulling import pull
 from engine.mirror.pushing import Mirror
+from engine.mirror.source import FrameSource
 from tests.commands.kit import SAMPLE, engine
 from tests.mirror.kit import Grown, MemoryBroker, contents, sample_frames
 
@@ -306,3 +307,29 @@ def test_the_sample_day_is_pulled_with_its_digest(tmp_path: Path) -> None:
     assert sum(1 for _ in reader) == done.frames
     assert done.digest == reader.digest
     assert json.loads(engine("replay", tmp_path / "p" / SAMPLE.name, "--json").out)["identical"]
+
+
+def test_a_segment_is_synced_before_its_frames_are_sent_unless_they_are_known_to_be_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second sync of the file that a session writes would make the session's own wait."""
+    journal, broker, done = Grown(tmp_path / "j", FRAMES_OF_SAMPLE), MemoryBroker(), list[str]()
+    sync = FrameSource.sync
+
+    def watched(source: FrameSource) -> None:
+        done.append("sync")
+        sync(source)
+
+    def sent() -> bool:
+        done.append("send")
+        return False
+
+    monkeypatch.setattr(FrameSource, "sync", watched)
+    broker.before = sent
+    mirror = Mirror(broker, journal.days)
+    journal.grow(1)
+    mirror.push()
+    assert done == ["sync", "send"]
+    journal.grow(1)
+    mirror.push(FRAMES_OF_SAMPLE[1].last_seq)
+    assert done == ["sync", "send", "send"]
