@@ -291,4 +291,4 @@ def test_without_pyarrow_the_error_names_the_extra(tmp_path: Path) -> None:
     """
     command = [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert "pip install retape[parquet]" in done.stderr.splitlines()[-1]
+    assert "pip install 'retape[parquet]'" in done.stderr.splitlines()[-1]

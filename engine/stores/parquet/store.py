@@ -44,7 +44,7 @@ from engine.stores.store import Cursor, Row, Rows, Store
 try:
     import pyarrow as pa
 except ModuleNotFoundError:
-    raise UsageError("a store of kind 'parquet' needs pyarrow: pip install retape[parquet]") from None
+    raise UsageError("a store of kind 'parquet' needs pyarrow: pip install 'retape[parquet]'") from None
 
 from engine.stores.parquet.columns import arrow_table, exact_number, schema_of
 from engine.stores.parquet.days import by_day, day_of

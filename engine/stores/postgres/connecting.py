@@ -6,6 +6,7 @@ network swallows everything, and that no error shows a secret of the address. Ca
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar
@@ -55,6 +56,26 @@ _ADVICE: Final[dict[Reason, str]] = {
     "deleted": "tables of ours are gone; rebuild it with `engine project DAY --to URL`",
     "unreachable": "the next attempt follows",
 }
+
+_REFUSALS: Final = (
+    (
+        re.compile(r"authentication failed|no password supplied|pg_hba\.conf|role .* does not exist"),
+        *("refuses the login", "correct the user or the password of the address, or ~/.pgpass"),
+    ),
+    (
+        re.compile(r"database .* does not exist"),
+        *("is not there", "create it, or correct the name in the address"),
+    ),
+    (
+        re.compile(r"permission denied|must be owner"),
+        *("refuses a statement", "its user must own the tables: grant create on schema NAME to USER"),
+    ),
+    (
+        re.compile(r"read-only transaction"),
+        *("takes no rows", "it is a standby, or set to read only: give the address of the primary"),
+    ),
+)
+"""What the server says when waiting does not help: a pattern, what that is, and what to do."""
 
 _T = TypeVar("_T")
 
@@ -137,6 +158,7 @@ def translated(address: Address, error: Exception) -> Exception:
     if state not in _REASONS and not isinstance(
         error,
         psycopg.OperationalError
+        | psycopg.errors.ReadOnlySqlTransaction
         | psycopg.InterfaceError
         | psycopg.InternalError
         | psycopg.errors.InsufficientPrivilege
@@ -145,6 +167,8 @@ def translated(address: Address, error: Exception) -> Exception:
         return error
     reason = _REASONS.get(state, "unreachable")
     words = address.hide(first_line(error))
-    return StoreUnavailable(
-        f"{address.shown}: the database is {reason} ({words}); {_ADVICE[reason]}", reason=reason
-    )
+    what, advice = f"is {reason}", _ADVICE[reason]
+    for pattern, said, mended in _REFUSALS:
+        if pattern.search(words):
+            what, advice = said, f"{mended}; the next attempt follows"
+    return StoreUnavailable(f"{address.shown}: the database {what} ({words}); {advice}", reason=reason)

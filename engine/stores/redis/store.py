@@ -241,7 +241,7 @@ class RedisStore:
             from redis.backoff import NoBackoff
             from redis.retry import Retry
         except ModuleNotFoundError:
-            raise UsageError("a store of kind 'redis' needs redis-py: pip install retape[redis]") from None
+            raise UsageError("a store of kind 'redis' needs redis-py: pip install 'retape[redis]'") from None
 
         # A script is never sent again by the client: it may have run.
         return redis.Redis.from_url(
@@ -293,6 +293,10 @@ class RedisStore:
                 raise
             full = isinstance(error, redis.OutOfMemoryError)
             what = "the server's memory is full" if full else "the server is unreachable"
+            if isinstance(error, redis.AuthenticationError):
+                what = "the server refuses the login; correct the user or the password of the address"
+            elif isinstance(error, redis.ResponseError) and not full:
+                what = "the server refuses a command"
             why = self._address.hide(first_line(error))
             raise StoreUnavailable(
                 f"{self.place}: {what} ({why}); the next attempt follows",

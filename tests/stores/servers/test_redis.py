@@ -252,6 +252,18 @@ def test_other_data_is_refused_and_secrets_are_never_shown(redis: Redis, tmp_pat
             make_store({"kind": "redis", **section}, tmp_path)
 
 
+def test_what_the_server_refuses_is_said_with_what_to_do(redis: Redis) -> None:
+    client_of(redis).execute_command("ACL", "SETUSER", "reader", "on", ">h1dden-w0rd", "~*", "+@read")
+    for login, words in (
+        ("reader:wr0ng-w0rd", "refuses the login; correct the user or the password"),
+        ("reader:h1dden-w0rd", "refuses a command .*no permissions"),
+    ):
+        store = RedisStore(redis.url().replace("://", f"://{login}@"), prefix="refused")
+        with pytest.raises(StoreUnavailable, match=words) as caught:
+            StoreWriter(store, JOURNAL_ID).read_cursor()
+        assert login.partition(":")[2] not in str(caught.value)
+
+
 def test_an_older_state_of_the_server_is_noticed(redis: Redis) -> None:
     """A server that lost its last writes: the records between are missing, and are read from the journal."""
     day = records(60)

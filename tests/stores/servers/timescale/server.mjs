@@ -14,6 +14,9 @@ const { PGLiteSocketServer } = await load('@electric-sql/pglite-socket')
 
 const db = await PGlite.create({ dataDir: folder, extensions: { timescaledb } })
 await db.exec('create extension if not exists timescaledb')
+// Nothing is preloaded here: without this a database that is opened again takes no rows.
+const { rows } = await db.query("select extversion from pg_extension where extname = 'timescaledb'")
+await db.exec(`load 'timescaledb'; load '$libdir/timescaledb-tsl-${rows[0].extversion}'`)
 const server = new PGLiteSocketServer({ db, port: Number(port), host: '127.0.0.1' })
 await server.start()
 console.log('ready')
