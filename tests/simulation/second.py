@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from adapters.binance.sandbox.protocol import BinanceUsdmProtocol
@@ -59,9 +59,7 @@ class SecondVenue(Served, LocalExchange):
             listed = one.order.listed
             price = Decimal(one.price).scaleb(-listed.price_scale)
             size = Decimal(one.size).scaleb(-listed.size_scale)
-            # The engine books a fee rounded up to the decimals of price times size.
-            fee = one.fee.quantize(Decimal(1).scaleb(-listed.price_scale - listed.size_scale), ROUND_UP)
-            fills[one.number, one.order.number] = Fill(listed.name, price, size, fee)
+            fills[one.number, one.order.number] = Fill(listed.name, price, size, one.fee)
         positions = {
             name: Decimal(held.size).scaleb(-held.listed.size_scale)
             for name, held in account.positions.items()

@@ -156,9 +156,8 @@ class Reading:
             return None
         paid, asset = decimal_of(fee[0]), fee[1]
         quote = listed.rules.quote or self.quote
-        # What such fees leave of a step of the grid is held, so it is counted in full.
-        exact = listed.kind == "spot" and asset == listed.rules.base
-        finer = min(max(0, decimals_of(paid) - listed.money_scale), MONEY_SCALE) if exact else 0
+        # A fee is exact: what its rounding added in thousands of fills would be money that nothing explains.
+        finer = min(max(0, decimals_of(paid) - listed.money_scale), MONEY_SCALE)
         cause = next((cause for start, cause in _LIQUIDATES if shown.startswith(start)), "")
         # Executions of one millisecond are in the order of their ids, however they are reported.
         venue_ns = self.time_ns(time_ms, recv_ns) + number[0] % _NS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,13 +56,13 @@ class BinanceRun(MemoryRun):
         for fill in self.memory.events(OrderFilled):
             one = listed[fill.instrument]
             fee = Decimal(int(fill.fee)).scaleb(-one.price_scale - one.size_scale - fill.finer)
-            ours[one.name, fill.trade_id] = (fill.venue_order_id, fill.price, fill.size, fee)
+            price = Decimal(fill.price).scaleb(-one.price_scale - fill.finer)
+            ours[one.name, fill.trade_id] = (fill.venue_order_id, price, fill.size, fee)
         theirs = {}
         for done in self.venue.account.trades:
             one = done.order.listed
-            unit = Decimal(1).scaleb(-one.money_scale)
-            fee = done.fee.quantize(unit, ROUND_UP)  # to the decimals of the engine's money
-            theirs[one.name, done.number] = (done.order.number, done.price, done.size, fee)
+            price = Decimal(done.price).scaleb(-one.price_scale)
+            theirs[one.name, done.number] = (done.order.number, price, done.size, done.fee)
         assert ours == theirs, place + f"fills {set(ours.items()) ^ set(theirs.items())}"
 
 

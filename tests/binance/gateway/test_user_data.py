@@ -94,12 +94,12 @@ def test_a_futures_execution() -> None:
     assert (fill.trade_id, fill.venue_order_id, fill.liquidity) == (12345678, 8886774, "maker")
 
 
-def test_a_fee_in_another_asset_is_named_and_rounded_up() -> None:
+def test_a_fee_in_another_asset_is_named_and_exact() -> None:
     reading = Reading([listed_perp(1, "BTCUSDT", 2, 3)])
     common = ("BTCUSDT", BUY, "100.00", "1.000")
     fill = reading.fill(*common, ("0.000010001", "BNB"), False, (1, 2), 1_700_000_000_000, "x", "", NOW)
     assert fill is not None
-    assert (fill.fee, fill.fee_asset) == (2, "BNB")
+    assert (fill.fee, fill.fee_asset, fill.price, fill.finer) == (10_001, "BNB", 100_000_000, 4)
 
 
 def test_a_fee_in_the_bought_coin_is_exact() -> None:
