@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
+import msgspec
+import pytest
+
+from engine.config import Config
 from engine.events import OrderRefused, TargetChanged
 from tests.orders.cases import play
 from tests.orders.sequences import BBB
@@ -88,3 +93,33 @@ def test_opposite_positions_that_are_both_too_small_wait_until_one_is_large_enou
         assert (len(s.submitted()), s.refusals()) == (2, [])
         play(s, "110 110 | wait 60 | 110 110")
         assert (s.book("Long"), s.book("Short")) == (0, 0)
+
+
+class Cooling(Session):
+    """A session with a cooldown of 20 s."""
+
+    def make_config(self, scripts: dict[str, str]) -> Config:
+        config = super().make_config(scripts)
+        return msgspec.structs.replace(config, risk=msgspec.structs.replace(config.risk, cooldown="20s"))
+
+
+@pytest.mark.parametrize("protection", [("stop", "AAA", "sell", "1", "99"), ("trail", "AAA", "1", "1")])
+def test_after_a_stop_or_a_trail_a_strategy_opens_nothing_for_the_cooldown(
+    protection: tuple[str, ...],
+) -> None:
+    with Cooling(FREE) as s:
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        s.trade(100)
+        s.say("Long", *protection)
+        for price in (100, 100, 98, 98):
+            s.trade(price)
+        assert s.book() == 0
+        s.say("Long", "target", "AAA", "1")
+        s.say("Short", "target", "AAA", "0.5")
+        s.trade(100)
+        s.trade(100)
+        assert (s.book(), s.refusals()[-1], s.book("Short")) == (0, "cooldown", Fraction("0.5"))
+        for _ in range(70):  # the pace of a refused opening: 1 s, 5 s, 60 s
+            s.trade(100)
+        assert s.book() == 1
