@@ -31,7 +31,7 @@ from adapters.transport.governor import Governor
 from adapters.transport.stream import Stream
 from engine import records as engine_records
 from engine.actors import Aggregator, Execution
-from engine.actors.orders import conditions, gates
+from engine.actors.orders import gates
 from engine.actors.orders.conditions import Conditions
 from engine.events import COMMANDS, GatewayDown
 from engine.journal import JournalWriter, list_segments, recovery
@@ -293,25 +293,11 @@ def _true(original: Any) -> Any:
     return true
 
 
-def _of_all(original: Any) -> Any:
-    def working_at(self: Any, venue: str) -> Any:
-        return original(self, "")
-
-    return working_at
-
-
 def _one_for_all(original: Any) -> Any:
     def account(self: Any, venue: str) -> Any:
         return next(iter(self.accounts.values()), self)
 
     return account
-
-
-def _newest(original: Any) -> Any:
-    def heard(known: Any, venue: str) -> Any:
-        return max(known.venues.values(), key=lambda one: one.heard_ns, default=original(known, venue))
-
-    return heard
 
 
 def _unmarked(original: Any) -> Any:
@@ -370,20 +356,13 @@ PLANTED: Final = (
     Planted("P7", "a torn tail is not cut", ((recovery, "carry_out", _empty),)),
     Planted("P8", "windows close without a proof of their end", ((Aggregator, "_reaches", _true),)),
     Planted(
-        "V1",
-        "each venue is asked about the orders of all",
-        ((Execution, "working_at", _of_all),),
-        venues=2,
-    ),
-    Planted(
-        "V2",
+        "P9",
         "one account that was read counts for all",
         ((Conditions, "account", _one_for_all),),
         venues=2,
     ),
-    Planted("V3", "a lost account is not named", ((Marked, "_marked", _unmarked),), venues=2),
-    Planted("V4", "a feed proves the prices of all venues", ((conditions, "_heard", _newest),), venues=2),
-    Planted("V5", "the second venue's fees are not read", ((SecondReading, "fill", _free),), venues=2),
+    Planted("P10", "a lost account is not named", ((Marked, "_marked", _unmarked),), venues=2),
+    Planted("P11", "the second venue's fees are not read", ((SecondReading, "fill", _free),), venues=2),
 )
 
 
