@@ -266,8 +266,8 @@ class SignalRow(msgspec.Struct):
 
 
 class StrategyRow(msgspec.Struct):
-    """A strategy. `state` is "running", "paused", "failed", "stopped" or "halted"; `why` says why not
-    running.
+    """A strategy. `state` is "running", "paused", "failed", "stopped", "stopping" or "halted"; `why` says
+    why it is not running.
 
     `profit` is realized profit less fees and funding of its books, `unrealized` that of its open positions,
     both null where a market's quote is not the account's currency. `params` are those in force, from the

@@ -230,8 +230,10 @@ class Trading:
             self.stopped.pop(stopped.strategy, None)
 
     def halts(self) -> list[HaltRow]:
-        """Return what refuses openings."""
-        found = [] if self.halted is None else [_halt("engine", "", self.halted)]
+        """Return what refuses openings until somebody lifts it. An orderly stop ends with its session."""
+        found = []
+        if self.halted is not None and self.halted[0] != STOPPED:
+            found.append(_halt("engine", "", self.halted))
         found += [_halt("market", self.instruments.label(one), since) for one, since in self.markets.items()]
         found += [_halt("strategy", name, since) for name, since in self.quarantined.items()]
         found += [] if self.disarmed is None else [_halt("disarmed", "", self.disarmed)]
@@ -246,8 +248,10 @@ class Trading:
             return "halted", self.disarmed[0]
         if owner in self.stopped:
             return "stopped", self.stopped[owner][0]
-        if self.halted is not None:
+        if self.halted is not None and self.halted[0] != STOPPED:
             return "halted", self.halted[0]
+        if self.stopping:
+            return "stopping", "the session stops as its configuration says"
         for name in (owner, ""):
             if name in self.paused:
                 return "paused", "paused until an operator resumes"

@@ -390,3 +390,16 @@ def test_a_paused_strategy_says_so_until_it_is_resumed() -> None:
     assert {row.state for row in view_of(session).strategies().strategies} == {"halted"}
     session.operator("resume")
     assert view_of(session).status().halts == []
+
+
+def test_an_orderly_stop_is_no_halt_and_a_halt_during_it_is() -> None:
+    session = Session(FREE)
+    session.trade(100)
+    session.operator("stop")
+    view = view_of(session)
+    assert (view.status().stopping, view.status().halts) == (True, [])
+    assert {row.state for row in view.strategies().strategies} == {"stopping"}
+    session.operator("halt")
+    assert [(row.what, row.reason) for row in view_of(session).status().halts] == [
+        ("engine", "operator: halt")
+    ]

@@ -161,7 +161,7 @@ function showLine(stream, why) {
       const rows = status.halts.filter((row) => kinds.includes(row.what));
       if (rows.length) parts.push(`${word} (${rows.map(reasonOf).join("; ")})`);
     }
-    if (status.stopping) parts.push("stopping");
+    if (status.stopping && status.running) parts.push("stopping");
     if (!status.running) parts.push("no session runs");
     parts.push(`feeds ${status.feeds_up}/${status.feeds}`, `lag ${status.lag_ms} ms`, `seq ${state.seq}`, `${clock(state.at)} UTC`);
     text = parts.join(" · ");
