@@ -25,7 +25,9 @@ class RunningEngine:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, Path(self._log.name).read_text()
+        if not line:
+            self.stop()
+            raise AssertionError(Path(self._log.name).read_text())
         self.link: str = json.loads(line)["dashboard"]
         self.address = self.link.partition("?")[0]
 
