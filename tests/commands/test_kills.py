@@ -12,7 +12,7 @@ from tests.commands.kit import FAST, as_json, days, engine, sandbox, spawn, star
 from tests.profiles import pick
 
 KILLS = pick(2, deep=20)
-SPEED = pick(300, deep=3000)
+SPEED = pick(60, deep=3000)
 
 
 def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_catch_up(
