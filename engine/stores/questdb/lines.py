@@ -13,14 +13,16 @@ from engine.stores.questdb.schema import SYMBOLS
 from engine.stores.rows.shapes import TableShape
 from engine.values import format_scaled
 
-__all__ = ["decimal_text", "line"]
+__all__ = ["HELD_SYMBOL", "HELD_TEXT", "decimal_text", "line"]
 
 _DIGITS: Final = 38
-_SYMBOL: Final = str.maketrans(
-    {char: f"\\{char}" for char in " ,=\\"} | dict.fromkeys("\0\n\r", "\N{REPLACEMENT CHARACTER}")
-)
-_TEXT: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\\n", "\0": "\N{REPLACEMENT CHARACTER}"})
-"""The server takes no zero bytes."""
+HELD_SYMBOL: Final = str.maketrans(dict.fromkeys("\0\n\r", "\N{REPLACEMENT CHARACTER}"))
+"""What a symbol holds instead of characters that a line cannot have in it."""
+HELD_TEXT: Final = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})
+"""The same of other texts: the server takes no zero bytes."""
+
+_SYMBOL: Final = HELD_SYMBOL | str.maketrans({char: f"\\{char}" for char in " ,=\\"})
+_TEXT: Final = HELD_TEXT | str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\\n"})
 
 
 def decimal_text(decimals: int) -> Callable[[int, int], str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from engine.clock import DAY_NS, iso_text
+from engine.stores.questdb.lines import HELD_SYMBOL, HELD_TEXT
 from engine.stores.questdb.schema import SYMBOLS, TIME_NS
 from engine.stores.rows.tables import TABLES
 from engine.stores.selecting import EVERYTHING, Selection
@@ -70,18 +71,23 @@ class QuestdbSnapshot:
                 return
 
     def held(self, table: str, rows: Iterator[Row]) -> Iterator[Row]:
-        """See `Snapshot`. An empty symbol and a boolean without a value are those that the server knows."""
+        """See `Snapshot`. An empty symbol and a boolean without a value are those that the server knows, and
+        characters that it cannot hold are replaced.
+        """
         shape = TABLES[table]
         from_ns = self._kept_from(table)
         flags = [name for name, kind in shape.columns.items() if kind is bool]
-        symbols = [name for name, kind in shape.columns.items() if kind is str and name in SYMBOLS]
+        texts = [name for name, kind in shape.columns.items() if kind is str and name not in shape.times]
         for row in rows:
             if from_ns and row[TIME_NS[table]] < from_ns:
                 continue
             for name in flags:
                 row[name] = bool(row[name])
-            for name in symbols:
-                row[name] = row[name] or None
+            for name in texts:
+                if name in SYMBOLS:
+                    row[name] = row[name].translate(HELD_SYMBOL) if row[name] else None
+                elif row[name]:
+                    row[name] = row[name].translate(HELD_TEXT)
             yield row
 
     def _kept_from(self, table: str) -> int:

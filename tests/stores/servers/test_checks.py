@@ -7,13 +7,15 @@ from typing import Any
 
 import httpx
 
+from engine.events import InstrumentListed, SignalRaised, Trade
+from engine.events.codec import Record
 from engine.stores.catchup import catch_up, rebuild
 from engine.stores.checking import check
 from engine.stores.questdb.store import QuestdbStore
 from engine.stores.redis.store import RedisStore
 from engine.stores.writer import StoreWriter
 from tests.commands.kit import SAMPLE, as_json, engine, until
-from tests.stores.record_streams import JOURNAL_ID, frames_of
+from tests.stores.record_streams import JOURNAL_ID, T, frames_of
 from tests.stores.servers.running import Server
 from tests.stores.test_checking import records
 from tests.stores.test_columns_page import queries
@@ -77,6 +79,31 @@ def test_what_differs_in_questdb_is_named(questdb: Server, tmp_path: Path) -> No
         ask(questdb, change)
         settled(questdb)
         assert words in str(check(store, days).difference), change
+
+
+def test_texts_that_questdb_cannot_hold_are_no_difference(questdb: Server, tmp_path: Path) -> None:
+    """Characters that no line can have, in names of instruments, of signals and in ids of trades."""
+    texts = (
+        "a\nb",
+        "zero\0byte",
+        "return\r",
+        "a b,c=d",
+        'say "x"',
+        "back\\slash",
+        "ünï",
+        "x" * 3_000,
+        " ",
+        "'; --",
+    )
+    made: list[Record] = []
+    for number, text in enumerate(texts, 1):
+        made.append((len(made) + 1, 0, InstrumentListed(T, number, "hyper\nliquid", text, 2, 5)))
+        made.append((len(made) + 1, 0, Trade(T, T, number, 10**17, 10**16, 1, text)))
+        made.append((len(made) + 1, len(made), SignalRaised(T, text, number, text, 1e308)))
+    days = written_days(tmp_path, made)
+    store = QuestdbStore(questdb.url(), prefix="odd_", tables=["trades", "signals"], intervals=())
+    rebuild(store, days)
+    assert check(store, days).difference is None
 
 
 def test_a_query_on_questdb_answers_and_changes_nothing(questdb: Server) -> None:
