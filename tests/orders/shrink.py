@@ -55,6 +55,8 @@ def break_of(of: Plan) -> tuple[str, str] | None:
     if broken is not None:
         return broken.rule, str(broken)
     if isinstance(run, RealRun) and of.calm:
+        if run.exchange.open_orders():
+            return "no order is open at the venue at the end", str(run.exchange.open_orders()[0])
         for market in NAMES:
             held, venue = run.held(market), run.exchange.positions.get(market, 0)
             if held != venue:

@@ -52,6 +52,7 @@ class RealRun(Run):
         self.exchange = Exchange(Fraction(plan.settings.cash))
         self.late: list[tuple[int, Event]] = []
         self.lost: list[OrderFilled] = []  # fills that no report told of yet
+        self.coming: list[tuple[int, ModifyOrder]] = []  # changes that arrive later
         self.connected = False
         self.calm = False
         self.drawn = 0
@@ -93,6 +94,11 @@ class RealRun(Run):
     def _pass_time(self, span_ns: int) -> None:
         """Let time pass, with late reports on the way."""
         until_ns = self.now_ns + span_ns
+        for due_ns, change in [one for one in self.coming if one[0] <= until_ns]:
+            self.coming.remove((due_ns, change))
+            self.exchange.now_ns = max(self.now_ns, due_ns)
+            fills = [one for one in self.exchange.modify(change) if isinstance(one, OrderFilled)]
+            self.late += [(self.exchange.now_ns + MS, fill) for fill in fills]
         while self.late and min(self.late, key=_due)[0] <= until_ns:
             first = min(self.late, key=_due)
             self.late.remove(first)
@@ -203,6 +209,12 @@ class RealRun(Run):
         elif isinstance(command, ModifyOrder):
             if fate < 0.03:
                 self._unknown(command.client_order_id)
+                return
+            if fate < 0.3:  # it arrives later, and its answer is lost
+                self._unknown(command.client_order_id)
+                due_ns = self.now_ns + chance.choice((50, 900, 4000, 9000)) * MS
+                if due_ns <= command.expires_ns:
+                    self.coming.append((due_ns, command))
                 return
             self._report(exchange.modify(command))
 
