@@ -340,6 +340,8 @@ class Sequencer:
         out = self._out
         emit = out.append
         causes = [cause or self.seq] * len(out)
+        if len(out) == 1 and out[0].__class__ is Later and not self._later:
+            out[0] = out[0].event  # the bar of a candle: nothing comes before it
         position = 0
         while position < len(out) or self._later:
             if position == len(out):

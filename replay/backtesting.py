@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -29,12 +29,14 @@ from engine.events import (
     ActivityBarClosed,
     BarClosed,
     Candle,
+    ContextRead,
     DepthExceeded,
     EngineHalted,
     EquityMarked,
     Event,
     FundingRead,
     InstrumentListed,
+    LiquidationRead,
     MarketHalted,
     OrderFilled,
     OrderRefused,
@@ -74,6 +76,10 @@ __all__ = [
     "report_settings",
     "run_backtest",
 ]
+
+
+_PLAYED: Final = (*PRICES, ContextRead, LiquidationRead)
+"""The inputs without which there is nothing to play: a strategy can act on each."""
 
 
 class Watcher(Protocol):
@@ -334,13 +340,14 @@ def run_backtest(
         windows=windows,
     )
     sequencer.run([started])
-    played, rates = 0, Rates()
+    played, priced, rates = 0, False, Rates()
     batch: list[Event] | None = first
     while batch is not None:
         kinds = Counter(map(type, batch))
         report.trades += kinds[Trade]
         report.quotes += kinds[Quote]
         report.candles += kinds[Candle]
+        priced = priced or not kinds.keys().isdisjoint(PRICES)
         if kinds[FundingRead]:
             report.funding_rates += kinds[FundingRead]
             rates.add(batch)
@@ -370,6 +377,8 @@ def run_backtest(
         for number, kind in tally.bars
     }
     strategies = [sequencer.actor(entry.title) for entry in config.strategies]
+    if not priced:
+        report.notes.append("the data has no trades, quotes, candles or books: no order could fill")
     report.notes += warmup_note(within, engine_time(first[0]))
     report.notes += [note for number, note in days.history.notes.items() if number not in left_out]
     report.notes += missing_bars(strategies, needs, seen)
@@ -420,19 +429,19 @@ def _left_out(instruments: Sequence[InstrumentListed], config: Config) -> frozen
 
 
 def _refuse_empty(folders: Sequence[Path], batches: Iterator[list[Event]], within: Range) -> None:
-    """Raise UsageError if there is no price to play."""
+    """Raise UsageError if there is nothing to play."""
     begin_ns = within.begin_ns
-    prices = (event for batch in batches for event in batch if isinstance(event, PRICES))
-    if not any(not begin_ns or engine_time(event) >= begin_ns for event in prices):
+    played = (event for batch in batches for event in batch if isinstance(event, _PLAYED))
+    if not any(not begin_ns or engine_time(event) >= begin_ns for event in played):
         names = f"{folders[0]}" if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more days"
         if not within.whole:
             raise UsageError(
-                f"{names}: no trades, quotes, candles or books of the session's instruments in the range "
-                f"{within.text()}; change begin or end"
+                f"{names}: no trades, quotes, candles, books, contexts or liquidations of the session's "
+                f"instruments in the range {within.text()}; change begin or end"
             )
         raise UsageError(
-            f"{names}: no trades, quotes, candles or books of the session's instruments, so there is nothing "
-            "to play; import some, or fetch history with `engine backfill`"
+            f"{names}: no trades, quotes, candles, books, contexts or liquidations of the session's "
+            "instruments, so there is nothing to play; import some, or fetch history with `engine backfill`"
         )
 
 

@@ -12,8 +12,9 @@ holds the rows. Called by `engine bars --kind`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -62,10 +63,12 @@ def series_of(
     kind: str,
     interval_ns: int,
     *,
+    level: Mapping[str, str] = MappingProxyType({}),
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[tuple[InstrumentListed, dict[str, Any]]]:
     """Return the rows of a kind of series with their instruments, by instrument and time.
 
+    `level` are the widths of price levels by instrument, as in `[flow] level`, in quote currency.
     Raises UsageError and JournalError as `JoinedDays`.
     """
     joined = JoinedDays(folders, types=_TYPES)
@@ -98,7 +101,7 @@ def series_of(
                 if is_implausible(event):
                     continue
                 if number not in widths:
-                    widths[number] = width_of(listed[number], {}, event.price)
+                    widths[number] = width_of(listed[number], level, event.price)
                 key = number, window_start(interval_ns, event.venue_ns), ""
                 closed.setdefault(key, ForcedWindow({})).add(event, widths[number])
         progress(read)

@@ -7,6 +7,8 @@ venue's candle of a window (`CandleRead`) replaces a bar that is incomplete or d
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.actors.bars import GAP, Market, OpenBar, Series, apply_candle, bar_event, flatten
 from engine.actors.base import END_OF_CANDLE, Because, Emit, Later, RoutesChanged, SetTimer, handles
 from engine.actors.closing import Closing, End
@@ -45,15 +47,17 @@ class CandleBars(Closing):
             # Only candles of the first interval received are parts of longer bars.
             emit(Later(bar_event(bar, instrument, span, "candle", at_ns), END_OF_CANDLE))
             return
-        emit = _at_end(emit)
         newest = base.closed[-1] if base.closed else None
         if newest is not None and bar.start_ns <= newest.start_ns:
-            self._replace(market, bar, instrument, at_ns, emit)
+            self._replace(market, bar, instrument, at_ns, _at_end(emit))
             return
-        end = End(instrument, market, "candle", at_ns, emit)
+        bars: list[Any] = []
+        end = End(instrument, market, "candle", at_ns, bars.append)
         if newest is None or newest.end_ns != bar.start_ns:  # else no longer bar lacks its last parts
             self._finish(bar.start_ns, end)
         self._publish(base, bar, end)
+        for item in bars:
+            emit(Later(item, END_OF_CANDLE) if isinstance(item, Event) else item)
         if not market.flat:
             self._set_longer_timer(instrument, market, emit)
 

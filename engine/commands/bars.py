@@ -11,6 +11,7 @@ import click
 
 from engine.clock import window_end
 from engine.commands.output import json_option, print_json, progress
+from engine.config import load_config
 from engine.errors import EngineError, UsageError
 from engine.instruments import find_instrument, keyed_labels
 from engine.records import day_folders
@@ -44,6 +45,11 @@ _SHOWN = 40
     "liquidation-levels: by window and price level, a heat map.",
 )
 @click.option("--instrument", metavar="NAME", help="Only of this instrument.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file whose `[flow] level` are the price levels of liquidation-levels.",
+)
 @click.option("--open", "unclosed", is_flag=True, help="Also the bar that is still open at the end.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write the bars as CSV to a file.")
 @click.option("--parquet", type=click.Path(path_type=Path), help="Write the bars as Parquet to a file.")
@@ -53,6 +59,7 @@ def bars_command(
     interval: str,
     kind: str,
     instrument: str | None,
+    config: Path | None,
     unclosed: bool,
     csv_path: Path | None,
     parquet: Path | None,
@@ -72,7 +79,8 @@ def bars_command(
             bars = bars_of(folders, interval_ns, unclosed=unclosed, progress=show)
             found = [(one.listed, bar_row(one)) for one in bars]
         else:
-            found = series_of(folders, kind, interval_ns, progress=show)
+            level = load_config(config).flow.level if config is not None else {}
+            found = series_of(folders, kind, interval_ns, level=level, progress=show)
     listed = [one for one, _ in found]
     if instrument is not None and found:
         try:

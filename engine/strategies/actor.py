@@ -376,13 +376,13 @@ class StrategyActor(NewestPrices):
             return
         self.checked_ns = end_ns
         self._refuse_hidden_names()
-        if self.unchecked:
-            self.refuse(check.find(vars(self.strategy), self.name, whole=False))
+        whole = not self.unchecked
+        self.refuse(check.find(vars(self.strategy), self.name, whole=whole))
+        if whole:
+            check.refuse_large(self.state, self.name)
+            self.unchecked = check.calls_between()
+        else:
             self.unchecked -= 1
-            return
-        self.refuse(check.find(vars(self.strategy), self.name, whole=True))
-        check.refuse_large(self.state, self.name)
-        self.unchecked = check.calls_between()
 
     def refuse(self, found: Unstorable | None) -> None:
         """Raise UsageError for an attribute that cannot be stored, with the lines that set it."""

@@ -24,22 +24,26 @@ from engine.events import (
     EdgeChanged,
     EquityMarked,
     Event,
+    LiquidationRead,
     OperatorCommand,
     OrderFilled,
     OrderRefused,
     PositionChanged,
     PriceMarked,
     SessionStopped,
+    SignalRaised,
     SubmitOrder,
     Trade,
     engine_time,
 )
 from engine.journal import JournalWriter, Tail, ensure_identity, list_days
 from engine.records import open_day, read_records
+from engine.values import SELL
 from replay.backtesting import BacktestReport, DigestSink, JournalSink, run_backtest
 from replay.joining import JoinedDays
 from replay.verification import replay_day
 from tests.replay.kit import (
+    AAA,
     BUSY,
     EVE,
     JOURNAL_ID,
@@ -280,6 +284,25 @@ def test_a_day_without_market_data_is_refused(tmp_path: Path) -> None:
     write_journal(tmp_path / "a", [[*started, SessionStopped(NOON, "a", "test")]])
     with pytest.raises(UsageError, match="there is nothing to play"):
         run([tmp_path / "a" / "2024-12-05"])
+
+
+def test_a_day_of_contexts_or_liquidations_alone_is_played_and_says_that_no_order_could_fill(
+    tmp_path: Path,
+) -> None:
+    """A strategy can act on each of them."""
+    forced = LiquidationRead(NOON + 1, NOON + 1, AAA, SELL, 1000, 5)
+    again = LiquidationRead(NOON + 3, NOON + 3, AAA, SELL, 1000, 5)
+    context = ContextRead(NOON + 2, AAA, 4, None, None, None, 5, None, 2)
+    config = config_of(use("Forced"))
+    for name, data, plots in (("a", [forced], 0), ("b", [context], 0), ("c", [forced, context, again], 1)):
+        (folder,) = recorded(tmp_path / name, data=[*data])
+        report = run([folder], config, tmp_path / f"{name}-out")
+        assert "the data has no trades, quotes, candles or books: no order could fill" in report.notes
+        assert (report.orders, report.fills) == (0, 0)
+        seen = [event for _, _, event in written(tmp_path / f"{name}-out") if isinstance(event, SignalRaised)]
+        assert len(seen) == plots
+    (folder,) = recorded(tmp_path / "d")
+    assert not [note for note in run([folder], config).notes if "no order could fill" in note]
 
 
 def test_a_missing_day_is_refused_by_name(tmp_path: Path) -> None:

@@ -129,6 +129,19 @@ def test_liquidations_add_up_by_window_and_by_level(
             assert sum(Decimal(one[name]) for one in parts) == Decimal(row[name])
 
 
+def test_the_levels_of_liquidations_are_as_wide_as_the_configuration_says(tmp_path: Path) -> None:
+    prices = (1_234_567, 1_234_999, 1_239_000)
+    forced = [LiquidationRead(NOON + at, NOON + at, AAA, SELL, price, 5) for at, price in enumerate(prices)]
+    days = recorded(tmp_path / "j", data=[*forced])
+    config = tmp_path / "levels.toml"
+    config.write_text('[flow.level]\nAAA = "0.1"\n', encoding="utf-8")
+    done = engine("bars", *days, "--kind", "liquidation-levels", "--config", config, "--json")
+    assert done.code == 0, done.err
+    shown = [json.loads(line) for line in done.out.splitlines()]
+    assert [(row["price"], row["count"]) for row in shown] == [("123.4", 2), ("123.9", 1)]
+    assert len(rows(days, "liquidation-levels")) == 3, "by default a level is about 0.01 % of the first price"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_command_prints_each_kind_as_a_table_json_and_csv(tmp_path: Path, kind: str) -> None:
     forced = LiquidationRead(NOON + 140 * SECOND_NS, NOON + 140 * SECOND_NS, AAA, SELL, 1000, 5, "x", True)

@@ -93,11 +93,13 @@ def _of_one_currency(ledger: Ledger) -> Equity | None:
     Most marks are of such accounts, and data of candles has one with every bar.
     """
     realized = unrealized = fees = funding = 0
-    instruments, own = ledger.instruments, ledger.currency
+    instruments, own = ledger.instruments, ""
     for instrument, books in ledger.books.items():
         quote = instruments[instrument].rules.quote
         if quote and quote != own:
-            return None
+            own = own or ledger.currency
+            if quote != own:
+                return None
         for book in books.values():
             realized += book.realized
             fees += book.fees

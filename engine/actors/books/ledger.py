@@ -266,8 +266,6 @@ class Ledger(Actor):
 
     def _begun(self) -> tuple[int, int] | None:
         """Return what equity began with and was adjusted by, over all accounts; None if it is not known."""
-        if not self.purses:
-            return None if self.start is None else (self.start, self.adjustments)
         sums = [0, 0]
         for venue, purse in self.purses.items():
             for at, amount in enumerate((purse.start, purse.adjustments)):
@@ -292,7 +290,9 @@ class Ledger(Actor):
         """Emit the equity; without `always` only if it has changed since it was last emitted."""
         if self.purses:
             self._mark_accounts(at_ns, emit)
-        begun = self._begun()
+            begun = self._begun()
+        else:
+            begun = None if self.start is None else (self.start, self.adjustments)
         if begun is None:
             return
         realized, unrealized, fees, funding, moved, unvalued = valued(self)
