@@ -132,7 +132,8 @@ class KafkaBroker:
     def _translated(self, error: Any) -> Exception:
         cause = error.args[0]
         codes = self._kafka.KafkaError
-        fenced = (codes._FENCED, codes.PRODUCER_FENCED, codes.INVALID_PRODUCER_EPOCH)
+        # A fence that is noticed between two calls is reported by the next one as a fatal error.
+        fenced = (codes._FENCED, codes._FATAL, codes.PRODUCER_FENCED, codes.INVALID_PRODUCER_EPOCH)
         if cause.code() in fenced:
             return Fenced(f"{self.place}: another program writes to the topic ({cause.str()})")
         refused, self._refused = self._refused, ""
