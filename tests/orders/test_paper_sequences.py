@@ -1,4 +1,4 @@
-"""Random paper sessions against the model: 400 in `make test`, 20,000 in `make test-deep`.
+"""Random paper sessions against the model: 1,000 in `make test`, 20,000 in `make test-deep`.
 
 Each session is played with the real sequencer and actors, followed by the model from its records, and derived
 again. One that breaks a rule is shortened; the failure shows its number, what is left of it, and its records.
@@ -18,13 +18,13 @@ from tests.orders.sequences import plan
 from tests.orders.shrink import break_of, explained
 from tests.profiles import pick
 
-CHUNKS = 4
+CHUNKS = 8
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_every_random_session_keeps_the_rules_and_replays(chunk: int) -> None:
-    for number in range(chunk, pick(400, deep=20_000), CHUNKS):
+    for number in range(chunk, pick(1000, deep=20_000), CHUNKS):
         if break_of(plan(number)) is not None:
             pytest.fail(explained(plan(number)), pytrace=False)
 

@@ -1,4 +1,4 @@
-"""Random sessions with real orders of the sandbox: 50 in `make test`, 2,000 in `make test-deep`.
+"""Random sessions with real orders of the sandbox: 100 in `make test`, 2,000 in `make test-deep`.
 
 A session plays several plans, each up to a rest at which everything is compared with the venue. The gateway
 and the sandbox are real, time is virtual. Lost answers, cuts, refusals, server errors, late and doubled
@@ -18,8 +18,8 @@ from tests.profiles import pick
 SERIES = 5
 """Plans that one session plays."""
 
-CHUNKS = pick(5, deep=10)
-PLANS = pick(50, deep=2000)
+CHUNKS = 10
+PLANS = pick(100, deep=2000)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
