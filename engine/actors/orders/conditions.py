@@ -8,10 +8,11 @@ delivered what was sent before the clock last jumped, and its age is at most
 `[risk] max_price_age_ms`: the time since the last proof that the feed is alive, plus the time that the price
 took from the venue, plus the time that it waited here (`EngineLagging`). If the feed proves up to which time
 it has delivered everything (`FeedHeard.proved_ns`), a price is no older than that; and no newer, while the
-feed is late (`FeedLagging`). Ages are wall time: on a
-venue whose clock runs faster they may be so many times as long. A feed that does not prove its life
-(`FeedUp.heard_ms` is 0) has no age but that of the engine's lag, and data without events of a feed, such as
-an imported file, has none either. A price of an earlier session is never fresh: a new one has to come first.
+feed is late (`FeedLagging`). That time is the venue's, so the difference to its own clock counts. Ages are
+wall time: on a venue whose clock runs faster they may be so many times as long. A feed that does not prove
+its life (`FeedUp.heard_ms` is 0) has no age but that of the engine's lag, and data without events of a feed,
+such as an imported file, has none either. A price of an earlier session is never fresh: a new one has to come
+first.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class Conditions(State):
     is why no order leaves, "" if orders do.
 
     `venues`: with instruments of several venues, what the feed of each has proved, by its name; `heard_ms`,
-    `heard_ns`, `proved_ns` and `unproved` are then not used.
+    `heard_ns`, `proved_ns` and `unproved` are then not used. `clocks` are the differences to the clocks of
+    this session by the names they were reported with; a session with one venue reports none by its name, so
+    `skew_ns`, the last one reported, is then that of its venue.
 
     `accounts`: where a session has accounts at several venues, what is known of each; `unreconciled`,
     `skew_ns`, `unknown` and `commands_ns` are then not used.
@@ -134,10 +137,18 @@ class Conditions(State):
     disarmed: str = ""
     venues: dict[str, Conditions.Heard] = msgspec.field(default_factory=dict)
     accounts: dict[str, Conditions.Account] = msgspec.field(default_factory=dict)
+    clocks: dict[str, int] = msgspec.field(default_factory=dict)
 
     def account(self, venue: str) -> Conditions | Conditions.Account:
         """Return what is known of the account at a venue, if it is one of several; else of the only one."""
         return self.accounts.get(venue, self)
+
+    def skew_of(self, venue: str) -> int:
+        """Return the clock of a venue minus the engine's; 0 if only those of others are known."""
+        if venue in self.accounts:
+            return self.accounts[venue].skew_ns
+        by_venue = not self.venues.keys().isdisjoint(self.clocks)
+        return self.clocks.get(venue, 0 if by_venue else self.skew_ns)
 
     def begin_accounts(self, names: tuple[str, ...]) -> None:
         """Begin a session with these accounts, which are not read yet; () has one account without a name."""
@@ -199,6 +210,9 @@ def note(
             account.unreconciled = ""
     elif isinstance(event, ClockChecked):
         conditions.account(event.venue).skew_ns = event.offset_ns
+        if event.venue not in conditions.accounts:
+            # By name without asking what is listed: a new journal's instruments are recorded after this.
+            conditions.clocks[event.venue] = event.offset_ns
     elif isinstance(event, ClockJumped):
         if event.ahead:
             conditions.jumped_ns = event.to_ns
@@ -207,6 +221,9 @@ def note(
                 if event.cause == "stepped":  # our clock moved against the venue's; measured again later
                     account.skew_ns -= event.to_ns - event.from_ns
                 account.unreconciled = account.unreconciled or UNREAD_SINCE
+            if event.cause == "stepped":
+                for name in conditions.clocks:
+                    conditions.clocks[name] -= event.to_ns - event.from_ns
             conditions.unproved = True
             for one in conditions.venues.values():
                 one.unproved = True
@@ -230,7 +247,7 @@ def _note_one(conditions: Conditions, one: Conditions.Heard, event: FeedHeard | 
         return
     one.heard_ns = max(one.heard_ns, event.heard_ns)
     one.proved_ns = event.proved_ns
-    skew_ns = conditions.account(event.feed).skew_ns
+    skew_ns = conditions.skew_of(event.feed)
     if (event.proved_ns - skew_ns if event.proved_ns else event.heard_ns) >= conditions.jumped_ns:
         one.unproved = False
 
@@ -286,7 +303,7 @@ def _age_ms(conditions: Conditions, venue: str, prices: Prices, at_ns: int) -> i
     age_ns = silent_ns + lag_ns
     if heard.proved_ns:
         # What was sent again after a reconnect bears the time of the last change; it is as new as the proof.
-        proof_ns = max(0, at_ns - (heard.proved_ns - conditions.account(venue).skew_ns))
+        proof_ns = max(0, at_ns - (heard.proved_ns - conditions.skew_of(venue)))
         late = any(not _is_another(conditions, feed, venue) for feed in conditions.late)
         age_ns = max(age_ns, proof_ns) if late else min(age_ns, proof_ns)
     return round(age_ns / conditions.speed) // _MS + conditions.lag_ms

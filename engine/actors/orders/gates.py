@@ -320,6 +320,7 @@ class Gates:
         gate.feeds.clear()
         gate.late.clear()
         gate.venues.clear()
+        gate.clocks.clear()
         gate.heard_ms = gate.heard_ns = gate.jumped_ns = gate.lag_ms = 0
         gate.unproved = False
         gate.speed = 1.0
