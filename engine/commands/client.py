@@ -1,8 +1,9 @@
 """Speaks to a running engine over `engine.sock` in its journal's folder: HTTP, JSON, as docs/api.md says.
 
 Promises: where nothing answers, that is an error of one or two lines (`EngineUnreachable`, exit code 5); a
-command whose answer is lost is sent once more with the same nonce, which the engine carries out once. Used by
-`engine status`, `engine ctl` and `engine doctor`.
+command whose answer is lost is sent once more with the same nonce, which the engine carries out once; an
+answer of another shape, such as that of an older engine, is an error that says so. Used by `engine status`,
+`engine ctl` and `engine doctor`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import click
@@ -23,7 +24,7 @@ from engine.api.sockets import SOCKET_NAME, connect_unix
 from engine.errors import EngineError, EngineUnreachable, SafetyRefusal, UsageError
 from engine.journal.lock import living_holder
 
-__all__ = ["EngineClient", "journal_option", "new_nonce"]
+__all__ = ["EngineClient", "journal_option", "new_nonce", "shaped"]
 
 journal_option = click.option(
     "--journal",
@@ -51,6 +52,39 @@ _UNAVAILABLE: Final = 503
 def new_nonce() -> str:
     """Return the nonce of a new command."""
     return f"ctl-{secrets.token_hex(12)}"
+
+
+Shape = TypeVar("Shape")
+
+
+class _Journal(msgspec.Struct):
+    journal: str
+
+
+class _Outcome(msgspec.Struct):
+    """What is read of the answer to a command; it is printed as it came."""
+
+    seq: int
+    state: Literal["done", "refused", "working"]
+    code: str = ""
+    reason: str = ""
+    left: list[list[str]] = []
+    tries: int = 0
+    repeated: bool = False
+
+
+def shaped(answer: object, shape: type[Shape]) -> Shape:
+    """Return an answer as a struct; members that it does not have are ignored.
+
+    Raises EngineError for an answer of another shape: the engine is of another version.
+    """
+    try:
+        return msgspec.convert(answer, shape)
+    except msgspec.ValidationError as error:
+        raise EngineError(
+            f"the answer is not one of this version's ({error}); use the `engine` that the session was "
+            "started with, or start it again"
+        ) from None
 
 
 class _Lost(Exception):
@@ -110,9 +144,9 @@ class EngineClient:
             response = self._request("GET", "status", None, ANSWER_S)
         except _Lost as error:
             raise EngineUnreachable(f"{self._socket}: {error}") from None
-        if response.problem()[0] == STARTING:
-            return str(msgspec.json.decode(response.body)["journal"])
-        return str(self._read(response)["journal"])
+        starts = response.problem()[0] == STARTING
+        answer = msgspec.json.decode(response.body) if starts else self._read(response)
+        return shaped(answer, _Journal).journal
 
     def command(self, request: Mapping[str, Any], wait_s: float = 0.0) -> dict[str, Any]:
         """Send a command, wait for its end at most `wait_s`, and return what became of it.
@@ -152,8 +186,16 @@ class EngineClient:
             except _Lost as error:
                 lost = str(error)
                 continue
-            if response.status != _UNAVAILABLE or response.problem()[0] != "not_recorded":
-                return self._read(response)
+            if response.status >= 400 and response.problem()[0] != "not_recorded":
+                raise _error(response)
+            if response.status < 400:
+                try:
+                    answer = self._read(response)
+                    shaped(answer, _Outcome)
+                except EngineError as error:
+                    lost = str(error)
+                    break
+                return answer
             lost = response.problem()[1]
         raise EngineUnreachable(
             f"{self._socket}: {lost}\nwhether the command was recorded is not known; {again}"

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 
-from engine.commands.client import EngineClient, journal_option, new_nonce
+from engine.commands.client import EngineClient, journal_option, new_nonce, shaped
 from engine.commands.output import json_option, print_json
 from engine.config import nearest
 from engine.errors import NotDone, SafetyRefusal, UsageError
@@ -29,6 +30,27 @@ _BOOKS: Final = ("manual", "external")
 """The books that belong to no strategy: orders by hand, and fills from outside. They are named like one."""
 _PERCENT: Final = "%"
 _LEFT_SHOWN: Final = 5
+
+
+class _Strategy(msgspec.Struct):
+    name: str
+
+
+class _Strategies(msgspec.Struct):
+    strategies: list[_Strategy]
+
+
+class _Instrument(msgspec.Struct):
+    instrument: str
+    key: str
+
+
+class _Instruments(msgspec.Struct):
+    instruments: list[_Instrument]
+
+
+class _Link(msgspec.Struct):
+    link: str
 
 
 class Span(click.ParamType[float]):
@@ -334,7 +356,7 @@ def link_command(root: Path, as_json: bool) -> None:
     \b
     engine ctl link
     """
-    link = EngineClient(root).post("link", {})["link"]
+    link = shaped(EngineClient(root).post("link", {}), _Link).link
     if as_json:
         print_json({"dashboard": link})
     else:
@@ -348,10 +370,11 @@ def selected(client: EngineClient, name: str, *, or_order: bool = False) -> dict
     """
     if _named(name) == "all":
         return {"all": True}
-    strategies = [*_BOOKS, *(str(one["name"]) for one in client.get("strategies")["strategies"])]
-    instruments = client.get("instruments")["instruments"]
-    markets = [str(one["instrument"]) for one in instruments]
-    is_market = name in markets or any(one["key"] == name for one in instruments)
+    running = shaped(client.get("strategies"), _Strategies).strategies
+    strategies = [*_BOOKS, *(one.name for one in running)]
+    instruments = shaped(client.get("instruments"), _Instruments).instruments
+    markets = [one.instrument for one in instruments]
+    is_market = name in markets or any(one.key == name for one in instruments)
     if name in strategies and is_market:
         raise UsageError(f"{name} is a market and a strategy; write the market as venue:{name}")
     if name in strategies:

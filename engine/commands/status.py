@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from engine.commands.client import EngineClient, journal_option
+from engine.commands.client import EngineClient, journal_option, shaped
 from engine.commands.output import json_option, print_json
 from engine.commands.screen import TerminalScreen, rendered, use_colors
 from engine.commands.situation import PARTS, Situation, screen
@@ -54,7 +54,7 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    picture = screen(Situation.of(found))
+    picture = screen(shaped(found, Situation))
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else PIPE_WIDTH
     click.echo("\n".join(rendered(picture, width, colors=terminal and use_colors())))
@@ -68,6 +68,6 @@ def _watch(client: EngineClient, *, as_json: bool) -> None:
         if place is None:
             _show(found, as_json=as_json)
         else:
-            click.echo(place.draw([], Situation.of(found)), nl=False)
+            click.echo(place.draw([], shaped(found, Situation)), nl=False)
         sys.stdout.flush()
         time.sleep(WATCH_S)

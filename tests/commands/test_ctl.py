@@ -212,8 +212,57 @@ def test_what_the_engine_says_cannot_move_the_cursor(running: FakeEngine) -> Non
 
 def test_the_answer_that_is_no_object_is_an_error_in_one_line(running: FakeEngine) -> None:
     running.outcomes.append(lambda _: (200, [1]))
-    done = ctl("halt")
-    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    done = ctl("halt --nonce mine")
+    assert done.code == 5
+    assert "the answer is no JSON object" in done.err
+    assert "whether the command was recorded is not known; send it again with --nonce mine" in done.err
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"seq": 3},
+        {"state": "done"},
+        {"seq": 3, "state": "ok"},
+        {"seq": 3, "state": "working", "left": [1]},
+    ],
+)
+def test_an_outcome_of_another_version_is_not_taken_for_done(running: FakeEngine, answer: Any) -> None:
+    running.outcomes.append(lambda _: (200, answer))
+    done = ctl("flatten all --wait 1s --nonce mine")
+    assert (done.code, done.out) == (5, "")
+    assert "the answer is not one of this version's" in done.err
+    assert "whether the command was recorded is not known; send it again with --nonce mine" in done.err
+    assert len(running.commands) == 1
+
+
+def test_an_outcome_with_fewer_or_more_members_is_shown(running: FakeEngine) -> None:
+    running.outcomes += [lambda _: (200, {"seq": 3, "state": "done", "later": {"a": 1}})] * 2
+    assert ctl("halt").out == "seq 3: halt: done\n"
+    assert json.loads(ctl("halt --json").out) == {"seq": 3, "state": "done", "later": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "answer"),
+    [
+        ("ctl pause", "status", {"seq": 9}),
+        ("ctl flatten ETH", "strategies", {}),
+        ("ctl flatten ETH", "strategies", {"strategies": [{"title": "Cross"}]}),
+        ("ctl cancel 0x12", "instruments", {"instruments": [{"name": "ETH"}]}),
+        ("ctl link", "link", {}),
+        ("status", "status", {"journal": JOURNAL}),
+    ],
+)
+def test_an_engine_of_another_version_is_told_apart_from_a_bug(
+    running: FakeEngine, words: str, name: str, answer: Any
+) -> None:
+    running.answers |= {"positions": {}, "orders": {}, "health": {}, name: answer}
+    done = engine(*words.split())
+    assert (done.code, done.out) == (1, "")
+    assert "the answer is not one of this version's" in done.err
+    assert "internal error" not in done.err
+    assert running.commands == []
 
 
 def test_link_prints_a_fresh_link(running: FakeEngine) -> None:
