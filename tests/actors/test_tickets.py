@@ -107,6 +107,29 @@ def test_an_order_by_hand_that_turns_the_position_works_until_both_parts_ended()
     assert rig.book(MANUAL) == -2
 
 
+def test_a_trigger_by_hand_that_turns_the_position_closes_first_and_says_all_that_is_left() -> None:
+    rig = Rig(real=True)
+    rig.command("order", market="M1", side="buy", size=1)
+    rig.fill(rig.newest(), 1, 100)
+    answer = rig.command("order", "a", market="M1", side="sell", size=2, trigger=97)
+    assert (answer.state, answer.left) == ("working", ((MANUAL, "M1", "2"),))
+    closing = rig.newest()
+    terms = closing.terms
+    assert (terms.trigger, terms.size, terms.reduce_only, terms.role) == ("sl", 100, True, "close")
+    rig.accept(closing)
+    rig.fill(closing, "0.4", 97)
+    assert rig.newest() is closing, "nothing opens before all is closed"
+    now = rig.manager.commands.answer("a")
+    assert now is not None
+    assert now.left == ((MANUAL, "M1", "1.6"),)
+    rig.fill(closing, "0.6", 97)
+    opening = rig.newest()
+    terms = opening.terms
+    assert (terms.trigger, terms.size, terms.reduce_only, terms.role) == ("", 100, False, "open")
+    rig.fill(opening, 1, 97)
+    assert (rig.book(MANUAL), last(rig, "a").state, last(rig, "a").left) == (-1, "done", ())
+
+
 def test_a_bracket_by_hand_protects_what_it_fills() -> None:
     rig = Rig(real=True)
     members: dict[str, Any] = {"market": "M1", "side": "buy", "size": 1, "stop_loss": 97, "take_profit": 105}

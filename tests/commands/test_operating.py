@@ -122,6 +122,11 @@ def test_a_day_with_a_person_in_it(tmp_path: Path) -> None:
         refused = running.ctl("order", "ETH", "buy", "0.000001")
         assert (refused.code, "refused" in refused.err) == (6, True)
         assert running.ctl("order", "NOPE", "buy", "1").code == 6
+        copy = tmp_path / "copy"
+        subprocess.run(["cp", "-a", root, copy], check=True)
+        assert engine("status", "--journal", copy).code == 5, "a copy is not the engine's journal"
+        assert_replays(copy)
+        assert engine("project", copy, "--db", tmp_path / "copy.db").code == 0
         done(running.ctl("resume", "--json"))
         done(running.ctl("pause", "Crossover", "--json"))
         halted = done(running.ctl("halt", "--json"))

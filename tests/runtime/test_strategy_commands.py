@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -24,6 +24,9 @@ class Tuned(Strategy):
     name: str = "a"
     period: int = 3
     fails: bool = False
+    loud: bool = False
+    most: int | None = None
+    side: Literal["long", "short"] = "long"
 
     def on_start(self) -> None:
         self.seen = 0
@@ -86,12 +89,45 @@ async def test_set_gives_a_parameter_its_value_and_calls_on_set(
     assert_replays(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("period", 4, 4),
+        ("period", "4", 4),
+        ("size", 2, 2.0),
+        ("size", "1e-3", 0.001),
+        ("name", 5, "5"),
+        ("name", "true", "true"),
+        ("loud", True, True),
+        ("loud", "true", True),
+        ("most", "4", 4),
+        ("side", "short", "short"),
+    ],
+)
+async def test_a_value_has_the_type_of_its_parameter_also_after_a_restart(
+    tmp_path: Path, paced_clock: MockClock, name: str, given: Any, value: Any
+) -> None:
+    found: list[Any] = []
+
+    async def script(rig: Rig) -> None:
+        await rig.record(100)
+        answer = await ask(rig, "set", "n1", strategy="Tuned", name=name, value=given)
+        assert answer.state == "done", answer.reason
+        found.append(getattr(tuned(rig), name))
+
+    for _ in range(2):
+        await Rig(tmp_path, config("Tuned"), TestClock()).run(script)
+    assert [(type(one), one) for one in found] == [(type(value), value)] * 2
+    assert_replays(tmp_path)
+
+
 async def test_a_value_that_the_type_or_the_strategy_refuses_changes_nothing(
     tmp_path: Path, paced_clock: MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.record(100)
-        wrong = [("period", "x"), ("period", "1.5"), ("nothing", 1), ("period", 2**62 * 4), ("period", -1)]
+        wrong = [("loud", "perhaps"), ("side", "flat"), ("most", "x"), ("size", "nan"), ("size", "1e999")]
+        wrong += [("period", "x"), ("period", "1.5"), ("nothing", 1), ("period", 2**62 * 4), ("period", -1)]
         for number, (name, value) in enumerate(wrong):
             if value == 2**64:
                 value = str(value)
