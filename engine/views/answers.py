@@ -248,9 +248,10 @@ class Health(Answer, kw_only=True):
     """How the engine is. Times of the engine; what only the process knows (sync times, queues) the server
     adds as `lines`, by name.
 
-    `clock_offset_ms` is the venue's clock minus the engine's, null if never measured. `commands_minute` are
-    commands sent to the venue in the last minute, `requests_minute_max` what the venue allows (0: no bound),
-    `approvals_minute` orders approved in the last minute, `orders_minute_max` what `[risk]` allows.
+    `clock_offset_ms` is the venue's clock minus the engine's, null if never measured; of several venues it is
+    that of the clock farthest off. `commands_minute` are commands sent to the venue in the last minute,
+    `requests_minute_max` what the venue allows (0: no bound), `approvals_minute` orders approved in the last
+    minute, `orders_minute_max` what `[risk]` allows.
     `failures` are actors that failed, newest first, as (at_ms, seq, actor, error).
     """
 

@@ -7,7 +7,7 @@ Owns what events say of it; what only the process knows (sync times, queues) the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import msgspec
@@ -75,6 +75,7 @@ class HealthState:
         self.lag_ms = 0
         self.lag_handler = ""
         self.offset_ns: int | None = None
+        self.offsets_ns: dict[str, int] = {}
         self.checked_ns = 0
         self.reconciled_ns = 0
         self.unread: dict[str, str] = {}
@@ -110,7 +111,7 @@ class HealthState:
         vars(twin).update(vars(self))
         twin.handlers = handlers
         twin.edges = {name: replace(edge) for name, edge in self.edges.items()}
-        for name in ("gaps", "commands_ns", "approvals_ns", "unread"):
+        for name in ("gaps", "commands_ns", "approvals_ns", "unread", "offsets_ns"):
             setattr(twin, name, getattr(self, name).copy())
         return twin
 
@@ -121,6 +122,7 @@ class HealthState:
     def _begin(self, _seq: int, started: SessionStarted) -> None:
         """Begin a session: its feeds are not connected yet, and the account is not read."""
         self.edges.clear()
+        self.offsets_ns.clear()
         self.lag_ms = 0
         accounts = parse_config(started.config).named_accounts if started.mode == "live" else ()
         self.unread = dict.fromkeys(accounts or ("",), UNREAD) if started.mode == "live" else {}
@@ -199,6 +201,12 @@ class HealthState:
 
     def _clock(self, _seq: int, checked: ClockChecked) -> None:
         self.offset_ns, self.checked_ns = checked.offset_ns, checked.recv_ns
+        self.offsets_ns[checked.venue] = checked.offset_ns
+
+    def farthest_ns(self, venues: Collection[str]) -> int | None:
+        """Return the difference of the clock that is farthest off; of several venues each has its own."""
+        own = [self.offsets_ns[venue] for venue in sorted(venues) if venue in self.offsets_ns]
+        return max(own, key=abs, default=self.offset_ns)
 
     def _command(self, _seq: int, command: Any) -> None:
         self.commands_ns.append(command.at_ns)

@@ -205,6 +205,9 @@ def _seed_conditions(manager: dict[str, Any], at_ns: int, trading: Trading, heal
         edge.lag_ms = gate.late.get(name, 0)
     health.lag_ms = gate.lag_ms
     health.offset_ns = gate.skew_ns or None
+    health.offsets_ns = gate.clocks | {
+        name: one.skew_ns for name, one in gate.accounts.items() if one.skew_ns
+    }
     if trading.real:
         accounts = {name: one.unreconciled for name, one in gate.accounts.items()}
         health.unread = accounts or {"": gate.unreconciled}

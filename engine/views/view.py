@@ -325,13 +325,15 @@ class View(Projection):
     def health(self, lines: Mapping[str, str] | None = None) -> Health:
         """Return how the engine is. `lines` are what only the process knows, by name."""
         health, config = self.health_state, self.trading.config
-        limits = [market.listed.rules.requests_per_minute for market in self.markets.by_number.values()]
+        listed = [market.listed for market in self.markets.by_number.values()]
+        limits = [one.rules.requests_per_minute for one in listed]
+        offset_ns = health.farthest_ns({one.venue for one in listed})
         return Health(
             **self._head,
             feeds=[health.feed_row(edge) for edge in health.edges.values()],
             lag_ms=health.lag_ms,
             lag_handler=health.lag_handler,
-            clock_offset_ms=None if health.offset_ns is None else ms(health.offset_ns),
+            clock_offset_ms=None if offset_ns is None else ms(offset_ns),
             clock_checked_ms=ms(health.checked_ns),
             reconciled_ms=ms(health.reconciled_ns),
             unreconciled=health.unreconciled,

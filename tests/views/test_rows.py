@@ -11,6 +11,7 @@ from engine.events import (
     BarClosed,
     BarCorrected,
     CandleRead,
+    ClockChecked,
     CommandAnswered,
     DayOpened,
     EdgeChanged,
@@ -319,6 +320,21 @@ def test_feeds_say_what_was_heard_of_them() -> None:
     assert (feed.state, feed.reason, feed.downs) == ("down", "test", 1)
     assert (view.status().feeds, view.status().feeds_up) == (1, 0)
     assert view.bars("AAA", "1m").gaps[-1].to_ms is None
+
+
+def test_the_clock_of_several_venues_is_that_which_is_farthest_off_and_of_one_the_last() -> None:
+    view = View(JOURNAL)
+    ms = 10**6
+    listed = [InstrumentListed(1, number, venue, "AAA", 1, 1) for number, venue in ((1, "a"), (2, "b"))]
+    checks = [ClockChecked(1, venue, off * ms) for venue, off in (("a", -4), ("b", 3))]
+    view.apply([(seq, 0, event) for seq, event in enumerate([*checks, *listed], 1)])
+    assert view.health().clock_offset_ms == -4
+    view.apply([(5, 0, ClockChecked(1, "a", 2 * ms))])
+    assert view.health().clock_offset_ms == 3
+    one = View(JOURNAL)
+    checks = [ClockChecked(1, name, off * ms) for name, off in (("http://a", -4), ("a gateway", 3))]
+    one.apply([(seq, 0, event) for seq, event in enumerate([*checks, listed[0]], 1)])
+    assert one.health().clock_offset_ms == 3
 
 
 def test_a_strategy_shows_its_signals_lines_and_reasons() -> None:
