@@ -88,6 +88,7 @@ class GapTracker:
         self._proof = proof
         self._doubt = Doubt(context.limits)
         self._backlog_due = True  # the next trades may be the venue's old ones
+        self._damaged = False  # whether something was damaged since the loss, before the request
         self.memory = memory
 
     @property
@@ -133,6 +134,8 @@ class GapTracker:
         elif not memory.resuming:
             self._doubt.open_hole(memory.last_ns, memory.last_key)
             self._start_settling(carrier)
+        else:
+            self._damaged = True
 
     def doubt_since(self, from_ns: int) -> bool:
         """Let the gap that settles a doubt or a loss begin no later than `from_ns`; return False without one.
@@ -208,7 +211,7 @@ class GapTracker:
         from_ns = memory.last_ns
         ends_damaged = len(pieces) > 1 and not pieces[-1]
         memory.join()
-        self._backlog_due = False
+        self._backlog_due = self._damaged = False
         found = [piece for piece in memory.carried + pieces if piece]
         memory.carried = []
         fresh: list[Trade] = []
@@ -265,7 +268,7 @@ class GapTracker:
         memory = self.memory
         count = len(memory.waiting or [[]])
         # What was damaged before the request is not delivered again: the answer has it.
-        recovered = await self._read_recent(None if self._doubt.begun else carrier)
+        recovered = await self._read_recent(None if self._damaged else carrier)
         recv_ns = self._context.clock.now_ns()
         if memory.waiting is not None:
             pieces = self._release()

@@ -249,7 +249,9 @@ def test_a_range_without_data_says_which_days_there_are(days: list[Path]) -> Non
         run(days, parse_range("2025-01-01", None))
     with pytest.raises(UsageError, match="the days are of 2024-12-05 to 2024-12-06"):
         run(days, parse_range(None, "2024-01-01"))
-    with pytest.raises(UsageError, match=r"no trades, quotes, candles or books .* in the range"):
+    with pytest.raises(
+        UsageError, match=r"no trades, quotes, candles, books, contexts or liquidations .* in the range"
+    ):
         run(days, parse_range("2024-12-05T12:00", "2024-12-05T13:00"))
     with pytest.raises(UsageError, match="in the range"):
         run(days, Range(EVE + DAY_NS // 2, EVE + DAY_NS, DAY_NS))
