@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.actors import OrderManager
@@ -133,3 +133,69 @@ def test_a_loss_cancels_entries_keeps_exits_and_can_close_everything() -> None:
         assert [one[0] for one in rig.orders()] == ([] if flatten else ["sell own"])
         rig.buy("S", 1)
         assert rig.refusals() == ["halted"]
+
+
+class Plain:
+    """What a session may lose, in a few lines: the count of a day begins with the last equity before it."""
+
+    def __init__(self, daily: int, percent: int, start: int) -> None:
+        self.daily, self.percent = daily, percent
+        self.last = self.begun = self.peak = start
+        self.day = T // DAY_NS
+        self.halted = False
+
+    def mark(self, gained: int, moved: int, day: int) -> bool:
+        """Return whether this equity, without the `moved` deposits, halts the engine."""
+        if day != self.day:
+            self.day, self.begun = day, self.last
+        self.last, self.peak = gained, max(self.peak, gained)
+        fell = self.peak - gained
+        daily = self.daily > 0 and self.begun - gained >= self.daily
+        drawdown = self.percent > 0 and fell > 0 and fell * 100 >= self.percent * (self.peak + moved)
+        halts_now = (daily or drawdown) and not self.halted
+        self.halted |= halts_now
+        return halts_now
+
+    def resume(self) -> None:
+        self.halted, self.begun, self.peak = False, self.last, self.last
+
+
+_steps = st.lists(
+    st.tuples(
+        st.sampled_from(["equity", "equity", "equity", "transfer", "resume", "restart"]),
+        st.integers(-120, 120),
+        st.sampled_from([0, SECOND_NS, DAY_NS // 4, DAY_NS // 2, DAY_NS, 3 * DAY_NS]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(_steps, st.sampled_from([0, 1, 50, 100, 200]), st.sampled_from([0, 1, 10, 25]), st.booleans())
+@example([("equity", -40, 0), ("equity", -45, DAY_NS // 2), ("equity", -5, 0)], 50, 0, False)
+def test_losses_over_many_days_halt_when_a_plain_model_says(
+    steps: list[tuple[str, int, int]], daily: int, percent: int, real: bool
+) -> None:
+    """With deposits and withdrawals, restarts and the resumes of an operator, up to three days apart."""
+    harness = new_harness(real=real, max_daily_loss=str(daily), max_drawdown_percent=str(percent))
+    at_ns, value, moved = T, 950 if real else 1000, 0  # the start of a real account is its first reading
+    assert halts(harness, equity(value)) == []
+    plain = Plain(daily, percent, value)
+    for what, change, later_ns in steps:
+        at_ns += later_ns
+        if what == "resume":
+            harness.send(OperatorCommand(at_ns, "resume"))
+            plain.resume()
+            continue
+        if what == "restart":
+            harness.send(SessionStarted(at_ns, "b" * 16, "paper", "", "", "", (), ""))
+        elif what == "transfer":
+            moved += change * 5
+        else:
+            value = max(1, value + change)
+        found = halts(harness, equity(value + moved, at_ns, moved=moved))
+        expected = plain.mark(value, moved, at_ns // DAY_NS)
+        assert bool(found) == expected, (found, vars(plain))
+        manager = harness.actor
+        assert isinstance(manager, OrderManager)
+        assert bool(manager.gates.halted) == plain.halted

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+
+import pytest
 
 from engine.clock import SECOND_NS as SECOND
 from engine.events import EngineHalted, Event, ModifyOrder, OrderChanged, OrderRead, OrderRefused
 from tests.orders.real import RealSession, VenueOrder
+from tests.orders.session import FREE
 
 
 def test_a_fill_that_comes_after_the_change_that_followed_it_leaves_the_changed_order_open() -> None:
@@ -251,3 +255,43 @@ def test_a_change_is_refused_while_the_outcome_of_an_earlier_one_is_not_known() 
         s.release()
         s.wait(2)
         assert s.newest(OrderChanged, client_order_id=bid.name).remaining == 300
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_a_change_that_was_on_its_way_when_the_engine_was_killed_is_decided_after_its_proof(
+    arrives: bool,
+) -> None:
+    """The bid for 1 was changed to 3; the next process reads it unchanged before that can have arrived."""
+    with RealSession(settings=replace(FREE, position_notional="400")) as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, size="3")
+        s.trade(100)
+        change = s.newest(ModifyOrder)
+        s.holding = False
+        s.restart(orderly=False)
+        assert s.now_ns < change.proof_ns
+        read = s.newest(OrderRead, client_order_id=bid.name)
+        assert (read.state, read.size) == ("open", 100), "the reading does not show the change"
+        s.trade(100)
+        s.say("Long", "buy", "AAA", "2", limit="80")
+        s.trade(100)
+        assert s.newest(OrderRefused).limit == "max_position_notional", "3 may be bought already"
+        if arrives:
+            s.arrive()
+            s.fill(90, "1", order=bid)
+        else:
+            s.on_the_way.clear()
+        while s.now_ns + SECOND < change.proof_ns:
+            expected = "PartiallyFilled" if arrives else "Unknown"
+            assert s.newest(OrderChanged, client_order_id=bid.name).state in (expected, "Unknown")
+            s.wait(1)
+        s.wait(3)
+        changed = s.newest(OrderChanged, client_order_id=bid.name)
+        state, filled, left = ("PartiallyFilled", 100, 200) if arrives else ("New", 0, 100)
+        assert (changed.state, changed.filled, changed.remaining) == (state, filled, left)
+        s.end(bid)
+        assert (s.live(), s.book()) == ([], 1 if arrives else 0)
+        assert len(s.memory.events(ModifyOrder)) == 1, "a change is never sent again"
