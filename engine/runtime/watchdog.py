@@ -7,7 +7,8 @@ by Python's handlers, which also run inside of a handler that does not return. W
 that did not end is not recorded.
 
 One call of a C function can hold up the thread and the signals too. Then Python's own watchdog prints the
-traceback, and only SIGKILL ends the process. Called by `Live`.
+traceback, and only SIGKILL ends the process. What it says itself never waits for a reader, as on a terminal
+that was stopped with Ctrl-S. Called by `Live`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple, NoReturn
@@ -89,11 +91,13 @@ class Watchdog:
         self._second = 0.0
         self._deadline: tuple[float, str] | None = None
         self._looks: deque[tuple[str, float]] = deque(maxlen=LOOKS_KEPT)  # handlers, and seconds in each
+        self._errors: FileIO | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch the current thread during the block."""
         thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._errors = _errors()
         self._arm()  # A handler may never let the thread run even once.
         thread.start()
         try:
@@ -103,6 +107,8 @@ class Watchdog:
             thread.join()
             if self._limit_s:
                 faulthandler.cancel_dump_traceback_later()
+            if self._errors is not None:
+                self._errors.close()
 
     @contextmanager
     def signals(self, stop: Callable[[str], None], is_stopping: Callable[[], bool]) -> Iterator[trio.Event]:
@@ -187,7 +193,7 @@ class Watchdog:
     def _arm(self) -> None:
         """Have a traceback printed, without the interpreter's lock, unless this is called again in time."""
         if self._limit_s:
-            faulthandler.dump_traceback_later(BLIND_LIMITS * self._limit_s, file=2)
+            faulthandler.dump_traceback_later(BLIND_LIMITS * self._limit_s, file=self._errors or 2)
 
     def _look(self, frame: FrameType | None, now: float) -> Stuck | None:
         """Return the handler that the loop is in, None if it is in none."""
@@ -225,5 +231,22 @@ def _call_in(frame: FrameType | None) -> _Call | None:
     return None
 
 
+def _errors() -> FileIO | None:
+    """Return standard error, opened anew so that a write that would wait fails; None if it cannot be.
+
+    The mode belongs to what was opened: the standard error of this process and of others stays as it is.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return FileIO(os.open("/proc/self/fd/2", flags), "w")
+    except OSError:  # a socket, closed, or not Linux
+        return None
+
+
 def _write(text: str) -> None:
-    os.write(2, f"engine: {text}\n".encode("utf-8", "backslashreplace"))
+    """Write a line, unless nothing reads: whoever says it is about to end the process."""
+    errors = _errors()
+    with contextlib.suppress(OSError), errors or contextlib.nullcontext():
+        os.write(
+            2 if errors is None else errors.fileno(), f"engine: {text}\n".encode("utf-8", "backslashreplace")
+        )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
+import sys
+import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -165,3 +170,54 @@ def test_timeout_stops_in_order_although_it_signals_twice(folder: Path) -> None:
     assert process.returncode == 124, err
     assert "stopped by SIGINT" in out
     assert recorded(folder / "j", SessionStopped) == 1
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """Yield the two ends of a terminal: what a person sees is read from the first one."""
+    outer, inner = pty.openpty()
+    try:
+        yield outer, inner
+    finally:
+        os.close(outer)
+        os.close(inner)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a terminal that is stopped, as Linux does it")
+def test_a_session_on_a_terminal_stopped_by_ctrl_s_trades_on_stops_in_order_and_ends(folder: Path) -> None:
+    """Its result finds no reader either, so the second signal has to end the process without a word."""
+    with terminal() as (_, inner):
+        command = [*ENGINE, *map(str, live("Fine"))]
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=inner, stderr=inner, text=True
+        )
+        wait_for(process, folder / "j", Trade)
+        termios.tcflow(inner, termios.TCOOFF)
+        wait_for(process, folder / "j", Trade, recorded(folder / "j", Trade) + 20)
+        process.send_signal(signal.SIGTERM)
+        wait_for(process, folder / "j", SessionStopped)
+        assert_killed_by_a_second_signal(process)
+    assert_replays(folder / "j")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a terminal that is stopped, as Linux does it")
+def test_two_signals_end_a_handler_that_never_returns_although_nobody_reads(folder: Path) -> None:
+    with terminal() as (outer, inner):
+        process = start(*live("Bare"), cwd=folder, stderr=inner, env=environment())
+        seen = b""
+        while b"for 1 s" not in seen:
+            seen += os.read(outer, 65_536)
+        termios.tcflow(inner, termios.TCOOFF)
+        process.send_signal(signal.SIGTERM)
+        assert_killed_by_a_second_signal(process)
+        process.communicate()
+    assert_replays(folder / "j")
+
+
+def assert_killed_by_a_second_signal(process: subprocess.Popen[str]) -> None:
+    time.sleep(1.1)  # signals within a second are one request
+    process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(10) == 1
+    finally:
+        process.kill()
