@@ -233,6 +233,22 @@ def test_a_selected_text_stays_selected(watched: Watched, stand_in: StandIn) -> 
     watched.check(stand_in.address)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_real_orders_are_told_from_paper_by_words_and_by_red(watched: Watched, scheme: Any) -> None:
+    color = "getComputedStyle({}).{}.match(/[0-9]+/g).slice(0, 3).map(Number)"
+    watched.page.emulate_media(color_scheme=scheme)
+    for armed, words in ((True, "REAL ORDERS"), (False, "PAPER")):
+        with StandIn(armed=armed) as server:
+            page = open_page(watched, server)
+            assert page.inner_text("#mode") == words
+            assert page.title().startswith(words)
+            mode = page.evaluate(color.format("document.getElementById('mode')", "backgroundColor"))
+            bar = page.evaluate(color.format("document.querySelector('.top')", "borderTopColor"))
+            width = page.evaluate("getComputedStyle(document.querySelector('.top')).borderTopWidth")
+            red = [found[0] > 150 and found[0] > 2 * max(found[1:]) for found in (mode, bar)]
+            assert (all(red) and width != "0px") == armed, (mode, bar, width)
+
+
 def test_a_real_order_needs_a_second_step_and_shows_its_value_first(watched: Watched) -> None:
     with StandIn(armed=True) as server:
         page = open_page(watched, server, "trade")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import time
 import urllib.error
 import urllib.request
 from http.cookiejar import CookieJar
@@ -16,6 +17,7 @@ import pytest
 from engine.events import FillBooked
 from engine.records import read_records
 from tests.commands.kit import PATIENCE_S, SAMPLE, engine, start
+from tests.commands.test_damage import better_fill, rewritten
 
 
 class Browser:
@@ -69,6 +71,32 @@ def test_a_recorded_day_is_served_at_any_moment_and_takes_no_command() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("forges", [True, False])
+def test_verify_replays_the_days_and_marks_where_one_diverges(
+    traded: Path, tmp_path: Path, forges: bool
+) -> None:
+    day = rewritten(traded, tmp_path / "day", better_fill) if forges else traded
+    divergence = json.loads(engine("replay", day, "--json").out)["divergence"]
+    with (tmp_path / "errors").open("w+") as errors:
+        process = start("dashboard", day, "--bind", "127.0.0.1:0", "--verify", "--json", stderr=errors)
+        try:
+            assert process.stdout is not None
+            browser = Browser(json.loads(process.stdout.readline())["dashboard"])
+            assert browser.ask("/api/login", {"token": browser.token})[0] == 200
+            deadline = time.monotonic() + PATIENCE_S
+            while not (said := (tmp_path / "errors").read_text()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            found = [one for one in browser.ask("/api/marks")[1]["marks"] if one["kind"] == "divergence"]
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+    if forges:
+        assert f"{day.name}: diverges at seq {divergence['seq']}: " in said
+        assert [one["seq"] for one in found] == [divergence["seq"]]
+    else:
+        assert (said, found, divergence) == (f"{day.name}: identical\n", [], None)
 
 
 def test_a_damaged_day_is_not_shown(tmp_path: Path) -> None:
