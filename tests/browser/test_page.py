@@ -335,7 +335,7 @@ def test_a_phone_shows_each_view_without_scrolling_sideways(watched: Watched, st
         page.wait_for_timeout(100)
         assert page.evaluate("document.documentElement.scrollWidth") == 390, view
     unnamed = page.evaluate(
-        "[...document.querySelectorAll('button, input, select')].filter((one) => "
+        "[...document.querySelectorAll('button, input, select, [tabindex=\"0\"]')].filter((one) => "
         "!one.hidden && !one.textContent.trim() && !one.getAttribute('aria-label') && !one.labels?.length)"
         ".map((one) => one.outerHTML)"
     )
