@@ -295,3 +295,20 @@ def test_a_change_that_was_on_its_way_when_the_engine_was_killed_is_decided_afte
         s.end(bid)
         assert (s.live(), s.book()) == ([], 1 if arrives else 0)
         assert len(s.memory.events(ModifyOrder)) == 1, "a change is never sent again"
+
+
+def test_an_exit_that_is_being_changed_is_canceled_when_the_book_shrinks() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1")
+        s.trade(100)
+        s.fill(100)
+        s.say("Long", "sell", "AAA", "1", limit="110")
+        s.trade(100)
+        resting = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, limit="111")
+        s.trade(100)
+        s.others(-1, "0.4", 100)
+        s.release()
+        assert s.newest(OrderChanged, client_order_id=resting.name).state == "Canceled"
+        assert (s.live(), s.book()) == ([], Fraction("0.6"))
