@@ -273,6 +273,18 @@ async def test_cookies_of_other_programs_of_this_host_keep_nobody_out(tmp_path: 
         assert (await served.ask("/api/status", headers={"Cookie": other})).status == 401
 
 
+async def test_logins_and_links_end_with_their_engine(tmp_path: Path) -> None:
+    async with serving(tmp_path) as first:
+        await first.login()
+        assert (await first.ask("/api/status")).status == 200
+        link = (await first.ask("/api/link", method="POST", unix=True)).json["link"]
+    async with serving(tmp_path) as again:
+        assert (await again.ask("/api/status", headers={"Cookie": first.cookie})).code == "not_logged_in"
+        body = {"token": link.rpartition("=")[2]}
+        assert (await again.ask("/api/login", method="POST", body=body)).code == "login_failed"
+        assert (await again.login()).status == 200, "the first cookie has the same name"
+
+
 async def test_behind_tls_the_cookie_is_secure(tmp_path: Path) -> None:
     async with serving(tmp_path, names=("trade.example",)) as served:
         headers: dict[str, str | None] = {"Host": "trade.example", "Origin": "https://trade.example"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hmac import compare_digest
+
 import pytest
 
 from engine.api import sessions
@@ -120,6 +122,24 @@ async def test_the_table_of_addresses_is_bounded() -> None:
         await rig.code(f"a{number}", token="wrong")
         rig.clock.now += 60
     assert len(rig.sessions._failures) <= sessions.ADDRESSES_MAX
+
+
+async def test_passwords_are_compared_in_constant_time_as_digests_of_one_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare_digest(one, other)
+
+    monkeypatch.setattr("engine.api.sessions.hmac.compare_digest", compare)
+    rig = Rig("correct horse")
+    for password in ("correct horse", "correct hors", "c", "x" * 1000):
+        await rig.code(password=password)
+    assert len({other for _, other in compared}) == 1
+    assert len({one for one, _ in compared}) == 4
+    assert {len(part) for pair in compared for part in pair} == {len(compared[0][0])}
 
 
 async def test_no_secret_is_held_in_clear() -> None:
