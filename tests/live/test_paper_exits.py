@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from trio.abc import Clock
 
-from engine.events import ExitDelayed, SubmitOrder
+from engine.events import ExitDelayed, OrderRefused, SubmitOrder
 from engine.runtime.live import Live
 from tests.live.kit import of
 from tests.live.stage import books, fills, staged
@@ -81,3 +82,21 @@ async def test_a_trail_stays_at_the_simulated_venue_over_a_restart(
         again = await stage.trade(tmp_path, CALLS, fall, paper=True)
     assert again.positions == []
     assert books(tmp_path) == {}
+
+
+@pytest.mark.parametrize("paper", [True, False])
+async def test_refusals_of_a_session_are_counted_by_their_limits(
+    paper: bool, paced_clock: Clock, tmp_path: Path
+) -> None:
+    calls = {"Long": "1: stop sell 1 97; 2: target 1; 3: stop sell 1 103; 4: stop sell 1 104"}
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            for number in (1, 1, 2, 3, 4, 4):
+                await stage.signal(number)
+                await stage.price(100)
+                await stage.wait(1)
+
+        result = await stage.trade(tmp_path, calls, script, paper=paper)
+    found = Counter(one.limit for one in of(OrderRefused, tmp_path))
+    assert result.refused == found == {"nothing_to_close": 2, "trigger_side": 3}
