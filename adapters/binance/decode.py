@@ -37,7 +37,7 @@ from adapters.binance.wire import (
 )
 from adapters.transport.sequence import Diff, Snapshot
 from adapters.transport.text import clip
-from adapters.transport.values import ValueDecoder, candle_of, positive, rounded, within
+from adapters.transport.values import EARLIEST_NS, ValueDecoder, candle_of, positive, rounded, within
 from engine.clock import DAY_NS
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (
@@ -164,8 +164,14 @@ class Decoder(ValueDecoder):
         bids, asks = self._levels(listed, row.b), self._levels(listed, row.a)
         return listed, Diff(row.U, row.u, bids, asks, venue_ns, row.pu)
 
-    def snapshot(self, listed: InstrumentListed, row: DepthSnapshot, levels_max: int) -> Snapshot:
-        """Return a snapshot of a book that was asked for with `levels_max`. Raises VenueProtocolError."""
+    def snapshot(
+        self, listed: InstrumentListed, row: DepthSnapshot, levels_max: int, recv_ns: int
+    ) -> Snapshot:
+        """Return a snapshot of a book that was asked for with `levels_max`. Raises VenueProtocolError, also
+        for a time that is impossible; spot has none.
+        """
+        if row.E and not EARLIEST_NS <= row.E * NS_PER_MS <= recv_ns + self.ahead_ns:
+            raise VenueProtocolError(f"{clip(listed.name)}: {row.E} ms is an impossible time of a snapshot")
         bids, asks = self._levels(listed, row.bids), self._levels(listed, row.asks)
         whole = max(len(row.bids), len(row.asks)) < levels_max
         return Snapshot(row.last_update_id, bids, asks, row.E * NS_PER_MS, whole)

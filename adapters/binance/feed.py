@@ -262,7 +262,7 @@ class BinanceFeed(Feed):
         """Return a snapshot of a book. Raises VenueError."""
         text, row = await self._rest.depth(listed.name)
         at_ns = self._record(listed, "depthSnapshot", text)
-        snapshot = self._answers.snapshot(listed, row, self._market.depth_levels)
+        snapshot = self._answers.snapshot(listed, row, self._market.depth_levels, at_ns)
         return snapshot._replace(recv_ns=at_ns)  # as a decoder of the recording has it
 
     async def _poll_quote(self, listed: InstrumentListed) -> None:

@@ -78,7 +78,8 @@ class BinanceRawDecoder:
         if frame.kind == "depthLost":
             book.lose("")
         if frame.kind == "depthSnapshot":
-            book.take_snapshot(self._decoder.snapshot(listed, frame.event, self._market.depth_levels))
+            levels_max = self._market.depth_levels
+            book.take_snapshot(self._decoder.snapshot(listed, frame.event, levels_max, recv_ns))
             return [book.now(recv_ns)]
         return []
 

@@ -135,7 +135,7 @@ def test_answers_of_rest() -> None:
     interest = _answer("http_futures_open_interest", OpenInterest)
     context = decoder.open_interest(btc, interest.open_interest, LATER_NS)
     assert (context.open_interest, context.mark) == (10_659_509_000_000_000, 11_793_631_045_620_000)
-    snapshot = decoder.snapshot(btc, _answer("http_spot_depth", DepthSnapshot), 1000)
+    snapshot = decoder.snapshot(btc, _answer("http_spot_depth", DepthSnapshot), 1000, LATER_NS)
     assert snapshot.whole
     # The documented candle is of a week, opened by a number or by text: not an interval of bars.
     for row in _answer("http_futures_klines", list[KlineRow]):

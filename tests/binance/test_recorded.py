@@ -88,7 +88,8 @@ def _sync(kind: str, leave_out: int | None = None) -> tuple[list[str], list[Book
     one = listed(market_of(kind), symbol)
     decoder = Decoder([one], counts=False)
     book = SyncedBook(one, rule, pulled=True, every_ms=0, levels=5)
-    snapshot = decoder.snapshot(one, decode_body(json.dumps(found["snapshot"]).encode(), DepthSnapshot), 1000)
+    row = decode_body(json.dumps(found["snapshot"]).encode(), DepthSnapshot)
+    snapshot = decoder.snapshot(one, row, 1000, LATER_NS)
     reasons, reads, taken = [], [], False
     for place, row in enumerate(found["frames"]):
         if not taken and row["recv"] > found["snapshot_recv"]:
