@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from engine.actors.orders.conditions import Conditions, note
 from engine.errors import UsageError
 from engine.events import (
     ActivityBarClosed,
@@ -28,6 +29,7 @@ from engine.events import (
     SignalRaised,
     TargetSet,
 )
+from engine.views.seeding import _seed_conditions
 from engine.views.view import View
 from tests.orders.session import BUILDER, EVE, MINUTE_NS, Session
 from tests.orders.settings import Settings
@@ -335,6 +337,19 @@ def test_the_clock_of_several_venues_is_that_which_is_farthest_off_and_of_one_th
     checks = [ClockChecked(1, name, off * ms) for name, off in (("http://a", -4), ("a gateway", 3))]
     one.apply([(seq, 0, event) for seq, event in enumerate([*checks, listed[0]], 1)])
     assert one.health().clock_offset_ms == 3
+
+
+def test_a_view_that_begins_with_a_day_knows_the_clock_of_every_venue() -> None:
+    """One is watched, at the other is an account; that was the last one compared."""
+    gate = Conditions()
+    gate.begin_accounts(("b",))
+    listed = {number: InstrumentListed(1, number, venue, "A", 1, 1) for number, venue in ((1, "a"), (2, "b"))}
+    for venue, off in (("a", -3), ("b", 4)):
+        note(gate, ClockChecked(1, venue, off * 10**6), {}, listed)
+    view = View(JOURNAL)
+    view.apply([(number, 0, one) for number, one in listed.items()])
+    _seed_conditions({"gate": gate}, 1, view.trading, view.health_state)
+    assert view.health().clock_offset_ms == 4
 
 
 def test_a_strategy_shows_its_signals_lines_and_reasons() -> None:
