@@ -1,0 +1,64 @@
+"""The pace of a target: when each try comes, after any row of outcomes, against a plain model.
+
+The model is the two rows of the documentation. The next try is one further in the row; a fill of the target's
+order and a call that wants something else begin the row again, the call with a try at once.
+"""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.orders.test_target_situations import ready
+from tests.profiles import examples
+
+OPENING = (1, 5, 60)
+CLOSING = (0.25, 0.5, 1, 2, 5)
+LATE = 0.02
+
+outcomes = st.lists(
+    st.sampled_from(["ended", "ended", "rejected", "rejected", "filled in part", "another", "the same"]),
+    min_size=1,
+    max_size=9,
+)
+
+
+@given(outcomes, st.booleans())
+@example(["rejected"] * 5 + ["filled in part", "ended", "another", "ended", "ended"], True)
+@example(["ended", "rejected", "ended", "the same", "filled in part", "rejected", "rejected"], False)
+@examples(0.6)
+def test_every_try_of_a_target_comes_when_a_plain_model_says(plan: list[str], closes: bool) -> None:
+    row = CLOSING if closes else OPENING
+    rig = ready(held=2 if closes else 0)
+    wanted = 50 if closes else 200  # in hundredths
+    rig.call(lambda s: s.target("BTC", wanted / 100))
+    tried, left = 0, 150 if closes else 200
+    for outcome in plan:
+        before = len(rig.orders)
+        rig.quote(99.9, 100.1)
+        if outcome == "rejected":
+            rig.reject(rig.order, "no")
+        elif outcome == "filled in part":
+            rig.fill(rig.order, 100, 0.01)
+            left -= 1
+            rig.end(rig.order, "Ioc", left / 100)
+            tried = 0
+        else:
+            rig.end(rig.order, "Ioc", left / 100)
+        if outcome == "another":
+            wanted += -1 if closes else 1
+            rig.call(lambda s, w=wanted: s.target("BTC", w / 100))
+            left += 1
+            tried = 0
+        else:
+            if outcome == "the same":
+                rig.call(lambda s, w=wanted: s.target("BTC", w / 100))
+            assert len(rig.orders) == before, "not at once"
+            wait = row[min(tried, len(row) - 1)]
+            rig.wait(wait - LATE)
+            assert len(rig.orders) == before, outcome
+            rig.wait(2 * LATE)
+            tried += 1
+        assert len(rig.orders) == before + 1, (outcome, tried)
+        side, role = ("sell", "close") if closes else ("buy", "open")
+        assert rig.shown()[-1] == f"{side} {left / 100:g} {role} target"
