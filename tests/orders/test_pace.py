@@ -62,3 +62,35 @@ def test_every_try_of_a_target_comes_when_a_plain_model_says(plan: list[str], cl
         assert len(rig.orders) == before + 1, (outcome, tried)
         side, role = ("sell", "close") if closes else ("buy", "open")
         assert rig.shown()[-1] == f"{side} {left / 100:g} {role} target"
+
+
+def test_the_pace_of_an_opening_does_not_hold_an_exit_back() -> None:
+    """A bid that is being canceled fills beyond the target, whose own order was rejected three times."""
+    rig = ready()
+    rig.call(lambda s: s.buy("BTC", 2, limit=95))
+    bid = rig.order
+    rig.accept(bid)
+    rig.call(lambda s: s.target("BTC", 1))
+    assert bid.client_order_id in rig.canceled
+    for seconds in (1, 5, 1):
+        rig.reject(rig.order, "no")
+        rig.wait(seconds + LATE)
+    before = len(rig.orders)
+    rig.fill(bid, 95)
+    assert (rig.book(), len(rig.orders)) == (2, before + 1), "the next opening was due in a minute"
+    assert rig.shown()[-1] == "sell 1 close target"
+
+
+def test_a_fill_that_changes_what_is_wanted_begins_the_pace_again() -> None:
+    """An own order is on top of the target, which wants that much more from then on."""
+    rig = ready()
+    rig.call(lambda s: s.target("BTC", 1))
+    for seconds in (1, 5, 1):
+        rig.reject(rig.order, "no")
+        rig.wait(seconds + LATE)
+    rig.call(lambda s: s.buy("BTC", 1, limit=100.1))
+    own = rig.order
+    before = len(rig.orders)
+    rig.fill(own, 100)
+    assert rig.book() == 1
+    assert rig.shown()[before:] == ["buy 1 open target"], "at once"
