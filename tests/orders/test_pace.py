@@ -1,7 +1,7 @@
-"""The pace of a target: when each try comes, after any row of outcomes, against a plain model.
+"""The pace of targets and protective exits: each try after a row of outcomes, against a plain model.
 
-The model is the two rows of the documentation. The next try is one further in the row; a fill of the target's
-order and a call that wants something else begin the row again, the call with a try at once.
+The model is the two rows of the documentation. The next try is one further in the row; a fill of the order
+begins the row again, and so does a call of a target that wants something else, with a try at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.events import QueryAccount
+from tests.orders.account_rig import AccountRig
 from tests.orders.test_target_situations import ready
 from tests.profiles import examples
 
@@ -94,3 +96,47 @@ def test_a_fill_that_changes_what_is_wanted_begins_the_pace_again() -> None:
     rig.fill(own, 100)
     assert rig.book() == 1
     assert rig.shown()[before:] == ["buy 1 open target"], "at once"
+
+
+def fired(size: float) -> AccountRig:
+    """Return a rig with a long position whose trailing stop has fired."""
+    rig = ready(held=size)
+    rig.call(lambda s: s.trail("BTC", size, 3))
+    for price in (100, 96):
+        rig.trade(price)
+    assert rig.shown()[-1] == f"sell {size:g} close trail"
+    return rig
+
+
+@given(st.lists(st.sampled_from(["ended", "rejected", "filled in part"]), min_size=1, max_size=9))
+@example(["rejected"] * 5 + ["filled in part", "ended", "ended"])
+@examples(0.3)
+def test_every_try_of_a_protective_exit_comes_when_a_plain_model_says(plan: list[str]) -> None:
+    rig = fired(2)
+    tried, left = 0, 200
+    for outcome in plan:
+        before = len(rig.orders)
+        if outcome == "rejected":
+            rig.reject(rig.order, "no")
+        elif outcome == "filled in part":
+            rig.fill(rig.order, 96, 0.01)
+            left -= 1
+            tried = 0
+        if outcome != "rejected":
+            rig.end(rig.order, "Ioc", left / 100)
+        rig.wait(CLOSING[min(tried, len(CLOSING) - 1)] - LATE)
+        assert len(rig.orders) == before, outcome
+        rig.wait(2 * LATE)
+        tried += 1
+        assert rig.shown()[before:] == [f"sell {left / 100:g} close trail"], (outcome, tried)
+
+
+def test_a_protective_exit_that_the_venue_does_not_take_as_reducing_waits_for_the_account() -> None:
+    rig = fired(1)
+    before = len(rig.orders)
+    rig.reject(rig.order, "reduce only")
+    assert rig.all(QueryAccount)
+    rig.wait(8)
+    assert len(rig.orders) == before
+    rig.account()
+    assert rig.shown()[before:] == ["sell 1 close trail"]
