@@ -135,6 +135,13 @@ def test_a_frozen_engine_makes_the_page_stale_within_two_seconds(
     watched.check(running.address)
 
 
+WITHOUT_WHY = """
+[...document.querySelectorAll("main tbody tr")]
+  .filter((row) => row.checkVisibility() && row.innerText.trim() && !/\\bwhy\\b/.test(row.innerText))
+  .map((row) => [row.closest("[id]")?.id, row.innerText])
+"""
+
+
 def test_every_view_of_a_session_fills_without_an_error(
     watched: Watched, running: RunningEngine, picture: Any
 ) -> None:
@@ -144,6 +151,7 @@ def test_every_view_of_a_session_fills_without_an_error(
     for view, place in (("events", "event-rows"), ("health", "feeds"), ("overview", "health-lines")):
         open_view(page, view)
         until(page, f"document.getElementById('{place}').querySelectorAll('tbody tr, dd').length > 0")
+        assert page.evaluate(WITHOUT_WHY) == [], view
     open_view(page, "market")
     page.select_option("#market-interval", "5s")
     shows(page, "profile-note", "bars")
@@ -151,6 +159,7 @@ def test_every_view_of_a_session_fills_without_an_error(
     shows(page, "footprint", "Delta", 40)
     open_view(page, "strategies")
     shows(page, "view-strategies", "EMA", 40)
+    assert page.evaluate(WITHOUT_WHY) == []
     open_view(page, "market")
     picture("dashboard-market")
     page.set_viewport_size({"width": 390, "height": 800})
