@@ -283,3 +283,27 @@ def test_nothing_leaves_after_disarm_until_the_next_start() -> None:
     rig.restart()
     rig.account_read()
     assert rig.newest().terms.purpose == "flatten"
+
+
+@pytest.mark.parametrize("verb", ["target", "sell"])
+def test_an_exit_that_waits_for_the_end_of_another_does_not_leave_after_disarm(verb: str) -> None:
+    rig = Rig(real=True)
+    rig.quote(99, 101)
+    rig.hold("S", 1)
+    rig.sell("S", 1, limit=110)
+    other = rig.newest()
+    rig.accept(other)
+    if verb == "target":
+        rig.target("S", 0)
+    else:
+        rig.sell("S", 1)
+    assert rig.canceled() == [other.client_order_id]
+    before = len(rig.placed())
+    rig.command("disarm")
+    rig.end(other)
+    rig.wait(120)
+    assert len(rig.placed()) == before
+    assert rig.refusals()[-1] == "disarmed"
+    rig.restart()
+    rig.account_read()
+    assert len(rig.placed()) == before + (verb == "target"), "an own order is sent once"

@@ -194,6 +194,9 @@ class Requests:
                 m.waiting.append(one)
                 continue
             one.unpriced = False
+            if m.gate.disarmed:
+                self._refuse_waiting(at_ns, one, ("disarmed", DISARMED), emit)
+                continue
             room, waits, holder = m.exits.admit(at_ns, owner, instrument, one.terms, emit)
             if one.terms.purpose == "target":
                 room = min(room, m.targets.still_wants(owner, instrument, one.terms))
