@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 CENT = Decimal("0.01")
+OBJECTS_MAX = 150
+"""Days without a fault of the engine end with 30 to 60 more objects than they had at the beginning."""
 
 
 def check(simulation: Simulation) -> None:
@@ -223,7 +225,7 @@ def _check_bars(simulation: Simulation, venue: Served, records: list[Event]) -> 
 
 
 def _check_marks(simulation: Simulation, records: list[Event]) -> None:
-    """No actor failed, no key is in any file (I12), and tasks did not grow (I11)."""
+    """No actor failed, no key is in any file (I12), and neither tasks nor objects grew (I11)."""
     for failed in records:
         if isinstance(failed, ActorFailed):
             simulation.fail("actor", f"{failed}")
@@ -234,3 +236,6 @@ def _check_marks(simulation: Simulation, records: list[Event]) -> None:
     before, after = simulation.tasks
     if after > before + 10:
         simulation.fail("I11", f"{before} tasks at the beginning, {after} at the end")
+    before, after = simulation.objects
+    if after > before + OBJECTS_MAX:
+        simulation.fail("I11", f"{before} objects of the engine at the beginning, {after} at the end")

@@ -265,6 +265,16 @@ def _leaking(original: Any) -> Any:
     return up
 
 
+def _hoarding(original: Any) -> Any:
+    kept: list[trio.Event] = []
+
+    async def up(self: Any, stream: Any, recv_ns: int) -> None:
+        kept.extend(trio.Event() for _ in range(10))
+        await original(self, stream, recv_ns)
+
+    return up
+
+
 def _an_hour(original: Any) -> Any:
     def backoff(self: Any, failures: int, loss: Any) -> int:
         return 3_600_000
@@ -355,6 +365,12 @@ PLANTED: Final = (
     Planted("P6", "late trades are left out", ((Aggregator, "_add_late", _nothing),)),
     Planted("P7", "a torn tail is not cut", ((recovery, "carry_out", _empty),)),
     Planted("P8", "windows close without a proof of their end", ((Aggregator, "_reaches", _true),)),
+    Planted(
+        "P12",
+        "every connection leaves objects behind",
+        ((HyperliquidGateway, "stream_up", _hoarding),),
+        days=True,
+    ),
     Planted(
         "P9",
         "one account that was read counts for all",

@@ -11,6 +11,7 @@ peace for a while, flattens and stops, and everything is compared (`checks.py`).
 
 from __future__ import annotations
 
+import gc
 import math
 from collections import Counter, deque
 from contextlib import ExitStack
@@ -64,6 +65,10 @@ ASIDE_S = 90.0
 PEACE_S = 150.0
 STOP_S = 120.0
 SILENT_S = 45.0
+ENGINE = ("engine.", "adapters.", "trio")
+BOUNDED = ("Order", "Live", "OpenBar", "_Plan")
+"""What an engine keeps so many of as it says, and more after a day than at its start: ended orders, bars that
+can be corrected, shapes of what is stored."""
 """A connection on which nothing passes is given up within 20 s in which the process runs."""
 
 
@@ -105,6 +110,7 @@ class Simulation:
         self.times = MachineTime(DAY + scenario.start_s * SECOND_NS)
         self.ready_s: float | None = None
         self.tasks = (0, 0)
+        self.objects = (0, 0)
         self.counts: Counter[str] = Counter()
         self.marks: dict[str, int] = {}
         self.venues: list[Served]
@@ -178,11 +184,12 @@ class Simulation:
                 nursery.start_soon(self.operator.run)
                 nursery.start_soon(self._watch)
                 await trio.sleep(60)
-                before = _tasks()
+                before, objects = _tasks(), self._objects()
                 await self._play(Faults(self, nursery))
                 await self._recover()
                 await trio.sleep(PEACE_S)
                 self.tasks = before, _tasks()
+                self.objects = objects, self._objects()
                 with trio.move_on_after(STOP_S):
                     await self.machine.finish()
                 if not self.machine.ended.is_set():
@@ -224,6 +231,18 @@ class Simulation:
         elif now - self._unready_since > self._ready_within_s():
             self.fail("I13", f"not ready {self._ready_within_s():.0f} s after a fault: {kind}: {words}")
             self._unready_since = math.inf
+
+    def _objects(self) -> int:
+        """Return how many objects the engine has in a day, without those that have bounds of their own."""
+        if not self.scenario.stretches:
+            return 0
+        gc.collect()
+        kinds = [type(one) for one in gc.get_objects()]
+        return sum(
+            kind.__module__.startswith(ENGINE) and ".sandbox" not in kind.__module__
+            for kind in kinds
+            if isinstance(kind.__module__, str) and kind.__name__ not in BOUNDED
+        )
 
     def _mark(self, name: str, value: int) -> None:
         self.marks[name] = max(self.marks.get(name, 0), value)
