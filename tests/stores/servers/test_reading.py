@@ -82,7 +82,7 @@ def test_a_page_of_questdb_is_one_of_the_chosen_rows(
     questdb: Server, days: list[Path], journal: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.stores.questdb.reading.PAGE", 3)
-    data = research.data({"kind": "questdb", "url": questdb.url(), "prefix": "reading_", "intervals": []})
+    data = filled({"kind": "questdb", "url": questdb.url(), "prefix": "pages_", "intervals": []}, days)
     assert list(data.trades()) == list(journal.trades())
     assert list(data.trades("BTC", begin="2024-12-05T00:02")) == list(
         journal.trades("BTC", begin="2024-12-05T00:02")
