@@ -34,7 +34,7 @@ from engine.actors import Aggregator, Execution
 from engine.actors.orders import gates
 from engine.actors.orders.conditions import Conditions
 from engine.events import COMMANDS, GatewayDown
-from engine.journal import JournalWriter, list_segments, recovery
+from engine.journal import DISK, JournalWriter, list_segments, recovery
 from engine.runtime import starting
 from engine.runtime.committer import Committer
 from engine.runtime.router import Marked
@@ -162,10 +162,10 @@ class _NoEffects:
 
 
 def _sent_again(original: Any) -> Any:
-    async def send(self: Any, body: Any, entries: int, priority: Any) -> Any:
-        outcomes = await original(self, body, entries, priority)
+    async def send(self: Any, body: Any, *rest: Any) -> Any:
+        outcomes = await original(self, body, *rest)
         if isinstance(outcomes[0], Lost) and not outcomes[0].unsent:
-            return await original(self, body, entries, priority)
+            return await original(self, body, *rest)
         return outcomes
 
     return send
@@ -194,9 +194,9 @@ def _from_the_clock(original: Any) -> Any:
 
 
 def _only_the_last(original: Any) -> Any:
-    def scan(segment: Any, cursor: Any, *, disk: Any) -> Any:
+    def scan(segment: Any, cursor: Any, *, disk: Any = DISK, verify_digest: bool = True, **rest: Any) -> Any:
         last = list_segments(segment.path.parent, disk)[-1].path == segment.path
-        return original(segment, cursor, disk=disk, verify_digest=last)
+        return original(segment, cursor, disk=disk, verify_digest=verify_digest and last, **rest)
 
     return scan
 

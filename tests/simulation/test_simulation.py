@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from inspect import Parameter, iscoroutinefunction, signature
 from typing import Any
 
 import msgspec
@@ -138,6 +139,21 @@ def test_one_seed_gives_the_same_bytes_each_time() -> None:
 def test_a_planted_bug_is_found(bug: Planted) -> None:
     """X07, X13, X20 and the others of `docs/reliability.md`."""
     assert find(bug, hours=pick(1, deep=4) / 10) is not None, f"{bug.name}: {bug.words}: not found"
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
+def test_a_planted_bug_can_be_called_as_what_it_replaces(bug: Planted) -> None:
+    """Else the call fails in place of the bug: the session goes on without it, and nothing shows."""
+    for place, name, replace in bug.patches:
+        original = getattr(place, name)
+        made = replace(original)
+        parameters = signature(original).parameters.values()
+        named = {one.name: one for one in parameters if one.kind is Parameter.KEYWORD_ONLY}
+        given = [one for one in parameters if one.kind is Parameter.POSITIONAL_OR_KEYWORD]
+        assert len(named) + len(given) == len(parameters)
+        signature(made).bind(*given, **named)
+        signature(made).bind(*(one for one in given if one.default is Parameter.empty))
+        assert iscoroutinefunction(made) == iscoroutinefunction(original)
 
 
 def test_a_failing_scenario_is_shortened_to_what_makes_it_fail() -> None:
