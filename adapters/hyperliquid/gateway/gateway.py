@@ -383,6 +383,8 @@ class HyperliquidGateway:
         if row.status == "filled":
             return self._orders.await_fills(oid, self._reading.executed(row), now)
         if isinstance(event, OrderRejected):
+            if self._orders.is_refused_change(event.client_order_id, oid):
+                return []  # The answer to the change reports it, and the order is queried.
             return self._orders.end(oid, event)
         if not isinstance(event, OrderCanceled):
             return [] if event is None else [event]

@@ -167,6 +167,11 @@ class Orders:
         held = self._modifying.pop(client_order_id, {})
         return [one for oid, end in held.items() for one in self.end(oid, end)]
 
+    def is_refused_change(self, client_order_id: str, oid: int) -> bool:
+        """Return whether a number that the venue rejects is that of a modification, not of the order."""
+        number, _ = self._sent.get(client_order_id, (0, 0))
+        return 0 < number < oid and self._legs.get(client_order_id) != oid
+
     def is_settled_by(self, read: OrderRead) -> bool:
         """Return whether a reading shows under which number an order continues, which was not known."""
         name = read.client_order_id

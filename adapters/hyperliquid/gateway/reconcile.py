@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from adapters.hyperliquid.gateway.account_wire import (
     ROWS_MAX,
     OpenOrder,
@@ -30,7 +32,7 @@ from adapters.hyperliquid.wire import ExchangeStatus
 from adapters.transport.governor import Priority, order_query
 from adapters.transport.shared import Shared
 from engine.errors import VenueProtocolError
-from engine.events import AccountRead, ClockChecked, Event, OrderFilled, QueryOrder
+from engine.events import AccountRead, ClockChecked, Event, OrderFilled, OrderRead, QueryOrder
 from engine.venue import Account
 
 __all__ = ["Reconciler"]
@@ -111,7 +113,8 @@ class Reconciler:
         for name in working:
             answer = _newest(answers.get(name), by_name.get(name))
             filled = self._filled(answer, fills)
-            events.append(self._reading.answer(answer, name, venue_ns, recv_ns, filled=filled))
+            read = self._reading.answer(answer, name, venue_ns, recv_ns, filled=filled)
+            events.append(self._as_placed(read))
         foreign = [self._reading.foreign(row, venue_ns, recv_ns) for row in foreign_rows]
         events += [one for one in foreign if one is not None]
         for dex, state in states.items():
@@ -158,14 +161,21 @@ class Reconciler:
             answer = _newest(answer, opened.get(name))
             update = answer.order
         fills: list[OrderFilled] = []
-        if update is not None and self._orders.missing(update.order.oid, self._reading.executed(update)):
+        if update is not None and (
+            self._orders.missing(update.order.oid, self._reading.executed(update))
+            or self._orders.is_refused_change(name, update.order.oid)  # the old leg may have filled
+        ):
             fills = await self.fills()
         recv_ns, number = self._now_ns(), query.instrument
         filled = self._filled(answer, fills)
-        return [
-            *fills,
-            self._reading.answer(answer, name, clock.time * _NS, recv_ns, number, filled=filled),
-        ]
+        read = self._reading.answer(answer, name, clock.time * _NS, recv_ns, number, filled=filled)
+        return [*fills, self._as_placed(read)]
+
+    def _as_placed(self, read: OrderRead) -> OrderRead:
+        """Return a reading. The venue cancels an order before it refuses its replacement."""
+        is_refused = self._orders.is_refused_change(read.client_order_id, read.venue_order_id)
+        ended = read.state == "rejected" and is_refused
+        return msgspec.structs.replace(read, state="canceled") if ended else read
 
     def _filled(self, answer: OrderAnswer, fills: list[OrderFilled]) -> int:
         """Return how much of an order is reported as filled once `fills` are."""

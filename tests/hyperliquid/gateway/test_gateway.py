@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -22,7 +23,9 @@ from engine.events import (
     OrderCanceled,
     OrderFilled,
     OrderModified,
+    OrderRead,
     OrderRejected,
+    QueryOrder,
     ScheduleAnswered,
     ScheduleCancel,
     SetLeverage,
@@ -334,6 +337,42 @@ async def test_a_refused_modification_releases_the_delayed_end(autojump_clock: C
         at.release(ModifyOrder(START_NS, name(1), 1, BUY, 100, 639_000, "Gtc", False, START_NS + 10**10))
         await trio.sleep(1)
         assert at.engine.reports(name(1)) == ["OrderAccepted", "ModifyRejected", "OrderCanceled"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_i10_a_refused_change_is_not_the_refusal_of_the_order(
+    autojump_clock: Clock, late: bool
+) -> None:
+    """The order ends as canceled, after its fills, whenever the refusal of its new leg is heard of."""
+    async with scene() as at:
+        oid = await place(at)
+        refused = update(oid + 1, name(1), "badAloPxRejected")
+
+        async def refuse(body: dict[str, Any]) -> httpx.Response:
+            at.venue.orders[oid]["status"] = "canceled"
+            at.venue.orders[oid + 1] = refused
+            if not late:
+                await at.venue.say("orderUpdates", [refused])
+                await trio.sleep(0.5)
+            return said(statuses([{"error": "Error placing new order during modify: Post only"}]))
+
+        at.venue.exchange = refuse
+        change = ModifyOrder(START_NS, name(1), 1, BUY, 100, 639_000, "Gtc", False, START_NS + 10**10)
+        at.release(msgspec.structs.replace(change, proof_ns=START_NS + 10**10, venue_order_id=oid))
+        await trio.sleep(1)
+        if late:
+            await at.venue.say("orderUpdates", [refused])
+            await at.settle()
+        assert at.engine.reports(name(1)) == ["OrderAccepted", "ModifyRejected"]
+        # A fill of the old leg that the stream lost is read before the answer to a question.
+        at.venue.fills.append(fill_row(1, oid, name(1), sz="0.0004"))
+        at.release(QueryOrder(START_NS, name(1), 1, 1))
+        await at.settle()
+        assert at.engine.reports(name(1))[2:] == ["OrderFilled", "OrderRead"]
+        assert at.engine.of(OrderRead)[-1].state == "canceled"
+        await at.venue.say("orderUpdates", [update(oid, name(1), "canceled", sz="0.0006", orig="0.001")])
+        await at.settle()
+        assert at.engine.reports(name(1))[4:] == ["OrderCanceled"]
 
 
 async def test_an_order_with_two_attached_orders_is_sent_in_one_action(
