@@ -2,7 +2,9 @@
 
 `SimulatedDisk` is the model of `tests/journal/disks.py` (what programs read, and what a loss of power leaves)
 with a writer that runs in trio's time: a sync that was begun becomes durable when it ends, so that a crash
-before that may keep any part of it. It can be slow, full, or fail once and lose the pages it was to write.
+before that may keep any part of it. The next change of the same thread comes after that end: what a sync
+covered before it, such as the header of a segment, is not lost with what was written later. The disk can be
+slow, full, or fail once and lose the pages it was to write.
 """
 
 from __future__ import annotations
@@ -108,6 +110,8 @@ class SimulatedDisk(MemoryDisk):
     # What can fail.
 
     def _change(self, what: str) -> None:
+        if self.deferring:
+            self.finish()  # the thread goes on, so its last sync has returned
         self.changes += 1
         self.before(what)
         number = self.fails.pop(what, 0)
