@@ -27,7 +27,7 @@ from engine.events.codec import (
     schema_fingerprint,
 )
 from engine.events.legacy import OLD_TYPES
-from engine.values import INT64_MAX
+from engine.values import INT64_MAX, Size
 from tests.profiles import examples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def values_for(hint: Any) -> st.SearchStrategy[Any]:
         hint = get_args(hint)[0]
     if hint == int | str | None:
         return st.none() | values_for(int | str)
-    if hint == int | None:
+    if hint in (int | None, Size | None):
         return st.none() | int64
     if hint == float | None:
         return st.none() | st.floats()

@@ -327,7 +327,7 @@ class OrderFilled(Event, frozen=True, tag="filled"):
     `client_order_id` is "" if the order does not come from this journal. `finer` are the decimals that
     `price` and `fee` have beyond the instrument's. `fee_asset` is the asset of the fee, "" for the quote
     currency; `fee` is at the scale of money in any case. `cause` is "liquidation" or "adl" if the venue
-    closed the position, else "".
+    closed the position, else "". `found` is the account's signed position before it, if the venue says so.
     """
 
     recv_ns: int
@@ -344,6 +344,7 @@ class OrderFilled(Event, frozen=True, tag="filled"):
     finer: int = 0
     fee_asset: str = ""
     cause: str = ""
+    found: Size | None = None
 
 
 class OrderCanceled(Event, frozen=True, tag="canceled"):

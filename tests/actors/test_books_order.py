@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from engine.actors.books.book import Executed, in_succession
 from engine.actors.books.readings import RECENT_MAX
 from engine.events import AccountAdjusted
 from engine.snapshot import classes_of
@@ -112,6 +114,49 @@ def test_readings_between_the_reports_leave_no_difference(
             assert moved == []
             assert abs(kit.equity()["adjustments"]) < CENT
     assert abs(kit.equity()["adjustments"]) < CENT
+
+
+@examples(2)
+@given(FILLS, st.data())
+def test_fills_of_one_time_are_in_the_order_of_the_positions_that_they_found(
+    fills: list[tuple[str, int, int, int]], data: st.DataObject
+) -> None:
+    """A position that is met twice has more than one order; then any of them is right."""
+    held = [0, *accumulate(side * amount for _, side, amount, _ in fills)]
+    assume(len({*held}) == len(held))
+    cash = venue_cash(fills)
+    kit = Kit(real=True)
+    kit.account_read("1000")
+    orders = [kit.order(owner, side, f"{amount}e-1") for owner, side, amount, _ in fills]
+    for number in data.draw(st.permutations(range(len(fills)))):
+        _, side, amount, price = fills[number]
+        found = held[number] * kit.size("1e-1")
+        kit.fill(orders[number], side, f"{amount}e-1", str(price), at_ns=T + STEP_NS, found=found)
+        if number % 3 == 0:
+            restart(kit)
+    assert unexplained(kit.account_read(text(cash[-1]), at_ns=T + 2 * STEP_NS)) == []
+
+
+def test_a_sale_of_one_time_is_reported_before_the_purchases_that_came_first() -> None:
+    """Short 1.8: bought 0.5 and 0.5, then sold 0.5, all within a millisecond."""
+    kit = Kit(real=True)
+    kit.account_read("1000")
+    kit.trades("S1", SELL, "1.8", "372", at_ns=T + MS, found=0)
+    unit = kit.size("1e-1")
+    for side, price, found in ((SELL, "368", -8), (BUY, "366", -18), (BUY, "366", -13)):
+        kit.trades("S1", side, "0.5", price, at_ns=T + 5 * MS, found=found * unit)
+    assert unexplained(kit.account_read("1006", at_ns=T + 9 * MS)) == []
+
+
+def test_a_fill_that_leads_back_comes_before_the_one_that_nothing_follows() -> None:
+    first, back, last = (Executed(T, side, 5, 1, found=found) for side, found in ((1, 0), (-1, 5), (1, 0)))
+    assert [one.found for one in in_succession(0, [back, last, first])] == [0, 5, 0]
+    ends, out, home = (
+        Executed(T, side, size, 1, found=at) for side, size, at in ((1, 5, 0), (1, 2, 0), (-1, 2, 2))
+    )
+    assert in_succession(0, [ends, out, home]) == [out, home, ends]
+    unknown = Executed(T, 1, 5, 1)
+    assert in_succession(0, [back, unknown, first]) == [back, unknown, first]
 
 
 def test_a_fill_that_closes_is_reported_before_the_one_that_opened() -> None:

@@ -118,6 +118,7 @@ class Reading:
             row.oid,
             fee_asset=row.fee_token if bought else "",
             cause=self._cause(row),
+            found=_position(row.start_position, listed.size_scale),
         )
 
     def _cause(self, row: WireFill) -> str:
@@ -347,6 +348,14 @@ def _whole(text: str, scale: int, name: str) -> int:
     if not value:
         raise VenueProtocolError(f"{clip(name)}: {clip(text)} is zero, which no execution has")
     return value
+
+
+def _position(text: str | None, scale: int) -> int | None:
+    """Return a position that only orders fills; None if it is not given, or is finer than sizes are."""
+    try:
+        return parse_scaled(text, scale, signed=True) if text is not None else None
+    except NumberError:
+        return None
 
 
 def _amount(text: str, scale: int, name: str, *, signed: bool = False) -> int:

@@ -198,7 +198,7 @@ class Books(Ledger):
             self.halt(fill.recv_ns, instrument, words, emit)
         venue = self.venue_of(instrument)
         before = self.settling.before(venue) if self.real else NOTHING_BEFORE
-        booking = Booking(self, _template(fill, owned), emit)
+        booking = Booking(self, _template(fill, owned), emit, found=fill.found)
         owner = owned.owner if owned is not None else ""
         instead_ns = self.readings.take_back(fill, owner, booking) if self.real else 0
         if owned is not None:

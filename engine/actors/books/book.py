@@ -14,7 +14,18 @@ import msgspec
 from engine.actors.base import State
 from engine.values import Size, Value, power_of_ten
 
-__all__ = ["EXTERNAL", "FINER", "MANUAL", "Book", "Executed", "Net", "Part", "parts", "unrealized"]
+__all__ = [
+    "EXTERNAL",
+    "FINER",
+    "MANUAL",
+    "Book",
+    "Executed",
+    "Net",
+    "Part",
+    "in_succession",
+    "parts",
+    "unrealized",
+]
 
 MANUAL = "manual"
 """Owner of orders that a person placed through the engine."""
@@ -85,7 +96,10 @@ def unrealized(size: int, cost: int, scale: int, price: int, price_scale: int) -
 
 
 class Executed(State):
-    """An execution of the account: its time at the venue, and the position before it. Money as in `Net`."""
+    """An execution of the account: its time at the venue, and the position before it. Money as in `Net`.
+
+    `found` is the position before it as the venue says, None if it does not.
+    """
 
     venue_ns: int
     side: int
@@ -93,6 +107,7 @@ class Executed(State):
     value: int
     held: Size = 0
     cost: int = 0
+    found: Size | None = None
 
 
 class Net(State):
@@ -100,7 +115,8 @@ class Net(State):
 
     `cost` is what its open size cost. `fills` counts the bookings. `recent` are the latest executions in the
     venue's order: the average price of a position depends on it, and reports can come in another one. What is
-    older than all of them counts as the first of them.
+    older than all of them counts as the first of them. Those of one time are in the order in which each found
+    what the one before it left; if the venue does not say what they found, in that of their reports.
     """
 
     size: Size = 0
@@ -108,16 +124,38 @@ class Net(State):
     fills: int = 0
     recent: list[Executed] = msgspec.field(default_factory=list)
 
-    def fill(self, venue_ns: int, side: int, size: int, value: int, kept: int) -> None:
-        """Book an execution of `size` for `value`; keep the latest `kept`."""
-        at = len(self.recent)
-        while at and self.recent[at - 1].venue_ns > venue_ns:
+    def fill(
+        self,
+        venue_ns: int,
+        side: int,
+        size: int,
+        value: int,
+        kept: int,
+        found: int | None = None,
+        begun: Executed | None = None,
+    ) -> Executed:
+        """Book an execution of `size` for `value`; keep the latest `kept`. `begun`: the first part of it."""
+        self.fills += 1
+        recent, end = self.recent, len(self.recent)
+        while end and recent[end - 1].venue_ns > venue_ns:
+            end -= 1
+        at = end
+        while found is not None and at and recent[at - 1].venue_ns == venue_ns:
             at -= 1
         self._return_to(at)
-        self.recent.insert(at, Executed(venue_ns, side, size, value))
+        if begun is not None and any(one is begun for one in recent[at:end]):
+            executed = begun
+            executed.size += size
+            executed.value += value
+        else:
+            executed = Executed(venue_ns, side, size, value, found=found)
+            recent.insert(end, executed)
+            end += 1
+        if found is not None:
+            recent[at:end] = in_succession(self.size, recent[at:end])
         self._apply(at)
-        del self.recent[: max(0, len(self.recent) - kept)]
-        self.fills += 1
+        del recent[: max(0, len(recent) - kept)]
+        return executed
 
     def take_back(self, venue_ns: int, side: int, size: int, value: int) -> bool:
         """Undo a part of an execution, as if it had never been; return False if it is not kept."""
@@ -162,6 +200,30 @@ class Net(State):
         for one in self.recent:
             one.value *= factor
             one.cost *= factor
+
+
+def in_succession(held: int, together: list[Executed]) -> list[Executed]:
+    """Return executions of one time so that each found what the one before it left, the first one `held`.
+
+    What does not follow comes when nothing else does, in the order given. So do all if it is not known what
+    one of them found.
+    """
+    if any(one.found is None for one in together):
+        return together
+    left, ordered = list(together), []
+    while left:
+        following = [one for one in left if one.found == held] or left[:1]
+        # What leads on comes first: an execution that nothing follows is the last.
+        one = next((one for one in following if _leads_on(one, left)), following[0])
+        left = [other for other in left if other is not one]
+        ordered.append(one)
+        held = (held if one.found is None else one.found) + one.side * one.size
+    return ordered
+
+
+def _leads_on(one: Executed, left: list[Executed]) -> bool:
+    ends = (one.found or 0) + one.side * one.size
+    return any(other is not one and other.found == ends for other in left)
 
 
 class Part(NamedTuple):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from engine.actors.base import Emit, State
 from engine.actors.books.allocation import portions
-from engine.actors.books.book import FINER, Book, parts
+from engine.actors.books.book import FINER, Book, Executed, parts
 from engine.actors.books.ledger import Ledger
 from engine.actors.books.scaling import at_scale
 from engine.events import BookAdjusted, FillBooked
@@ -63,13 +63,16 @@ class Piece(NamedTuple):
 class Booking:
     """The booking of one report. `template` is a `FillBooked` without owner, size, fee and role.
 
+    `found` is the account's position before the fill, None if that is not known.
     `left` is what its fees in base units have left of the steps that they took (`Book.left`).
     """
 
-    def __init__(self, ledger: Ledger, template: FillBooked, emit: Emit) -> None:
+    def __init__(self, ledger: Ledger, template: FillBooked, emit: Emit, *, found: int | None = None) -> None:
         self._ledger = ledger
         self._template = template
         self._emit = emit
+        self._found = found
+        self._begun: Executed | None = None
         self._listed = ledger.instruments[template.instrument]
         self.before: dict[str, int] = {}
         self._undone: dict[str, None] = {}
@@ -218,7 +221,11 @@ class Booking:
         value = size * fill.price * unit
         book.fill(fill.side, size, value)
         if fill.cause != TAKEN_BACK or not net.take_back(fill.venue_ns, -fill.side, size, value):
-            net.fill(fill.venue_ns, fill.side, size, value, self._ledger.executions_kept)
+            kept = self._ledger.executions_kept
+            if self._found is None or fill.cause in (TAKEN_BACK, "flat", "fee"):
+                net.fill(fill.venue_ns, fill.side, size, value, kept)
+            else:
+                self._begun = net.fill(fill.venue_ns, fill.side, size, value, kept, self._found, self._begun)
         gain, cost, net_cost = book.realized - realized, book.cost - cost, net.cost - net_cost
         changed = (gain, cost, book.fills, net_cost, net.fills)
         self.pieces.append(Piece(fill.venue_ns, owner, fill.side, size, *changed))

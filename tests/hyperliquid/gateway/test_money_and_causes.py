@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from adapters.hyperliquid.gateway.account_wire import WireLedgerRow
+from adapters.hyperliquid.gateway.account_wire import WireFill, WireLedgerRow
 from adapters.hyperliquid.gateway.reading import Reading
 from engine.errors import VenueProtocolError
 from engine.events import (
@@ -241,3 +241,15 @@ async def test_the_venues_clock_is_reported_again_once_it_has_moved(autojump_clo
             at.venue.ahead_ms = ahead_ms
             await at.live(at.gateway.health.reconciliations + 1)
         assert [one.offset_ns for one in at.engine.of(ClockChecked)] == [0, 1_500 * 10**6]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("-0.18", -18_000), (None, None), ("0.0000001", None), ("1e30", None)]
+)
+def test_a_fill_says_which_position_it_found_if_that_can_be_a_size(
+    text: str | None, found: int | None
+) -> None:
+    wire = WireFill("BTC", "100", "0.05", "B", START_MS, 7, 8, True, "0", start_position=text)
+    fill = Reading((BTC,), user=USER).fill(wire, START_NS)
+    assert fill is not None
+    assert fill.found == found
