@@ -18,10 +18,12 @@ class Stalled:
     """A stream whose reader has stopped until `resume`."""
 
     def __init__(self) -> None:
+        self.entered = threading.Event()
         self.resume = threading.Event()
         self.written: list[str] = []
 
     def write(self, text: str) -> None:
+        self.entered.set()
         assert self.resume.wait(60)
         self.written.append(text)
 
@@ -35,9 +37,11 @@ class Stalled:
 def test_lines_are_dropped_and_counted_while_nothing_reads() -> None:
     stream = Stalled()
     console = Console(stream)  # type: ignore[arg-type]
-    for number in range(3 * LINES_MAX):
+    console.put("line 0")
+    assert stream.entered.wait(60)
+    for number in range(1, 3 * LINES_MAX):
         console.put(f"line {number}")
-    assert LINES_MAX <= console.dropped <= 2 * LINES_MAX
+    assert console.dropped == 2 * LINES_MAX - 1
     stream.resume.set()
     console.close(60)
     lines = "".join(stream.written).splitlines()
