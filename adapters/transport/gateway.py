@@ -22,14 +22,13 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-import msgspec
 import trio
 
 from adapters.transport.connection import Loss
 from adapters.transport.gateway_health import GatewayHealth
 from adapters.transport.governor import Priority
+from adapters.transport.reconciling import ReadsAccount, Reconciling
 from adapters.transport.reports import Reports
-from engine.backoff import backoff_ms
 from engine.errors import EngineError, VenueError
 from engine.events import (
     CancelOrder,
@@ -63,11 +62,6 @@ JOBS_MAX: Final = 10_000
 LANE_MAX: Final = 16
 """Commands of one kind under way at a time: openings, cancels with exits, queries."""
 
-_RETRY_MIN_MS: Final = 250
-_RETRY_MAX_MS: Final = 8000
-_RETRIES_QUIET: Final = 5
-"""Readings that fail in a row before the gateway is reported down."""
-
 
 class AccountStream(Protocol):
     """The account's stream: one connection at a time. `live`: it is up."""
@@ -79,16 +73,8 @@ class AccountStream(Protocol):
         ...
 
 
-class AccountReader(Protocol):
+class AccountReader(ReadsAccount, Protocol):
     """Reads the account over HTTP. Every method raises VenueError."""
-
-    async def read(self) -> list[Event]:
-        """Return the reports of a reconciliation, in order."""
-        ...
-
-    def sent(self) -> None:
-        """Note that the last result of `read` was sent."""
-        ...
 
     async def query(self, query: QueryOrder) -> list[Event]:
         """Return the state of an order, its fills first."""
@@ -99,7 +85,7 @@ class AccountReader(Protocol):
         ...
 
 
-class AccountGateway:
+class AccountGateway(Reconciling):
     """One account. `send` takes a batch of inputs and may wait. `user` and `network` name the account."""
 
     _stream: AccountStream
@@ -258,44 +244,7 @@ class AccountGateway:
             except VenueError:
                 self.health.reads_failed += 1
 
-    async def _reconcile_again(self) -> None:
-        """Read the account when the stream comes up, and every so often while it is."""
-        while True:
-            with trio.move_on_after(self._reconcile_s):
-                await self._wanted.wait()
-            self._wanted = trio.Event()
-            await self._reconcile()
-
-    async def _reconcile(self) -> None:
-        """Read the account; repeat until it succeeds or the connection is lost."""
-        tries = 0
-        connection = self.health.connections
-        while self._follows(connection):
-            try:
-                events = await self._reconciler.read()
-            except VenueError as error:
-                self.health.reads_failed += 1
-                wait_ms = backoff_ms(tries, 1.0, min_ms=_RETRY_MIN_MS, max_ms=_RETRY_MAX_MS)
-                tries += 1
-                if tries == _RETRIES_QUIET:
-                    reason = f"the account cannot be read: {error}"
-                    await self._emit([GatewayDown(self._now_ns(), self.name, reason, wait_ms)])
-                await trio.sleep(wait_ms / 1000)
-                continue
-            if self._follows(connection):
-                await self._emit(events)
-                self._reconciler.sent()
-                self.health.reconciliations += 1
-            return
-
-    def _follows(self, connection: int) -> bool:
-        """Return whether the stream has stayed up since a connection, so that its readings are valid."""
-        return self._stream.live and self.health.connections == connection
-
     # Events to the engine.
-
-    def _now_ns(self) -> int:
-        return self._clock.now_ns()
 
     async def _emit(self, events: Sequence[Event]) -> None:
         """Send events to the engine: fills, payments and transfers once each, an order's end after its last
@@ -325,12 +274,6 @@ class AccountGateway:
                     if isinstance(event, OrderFilled | FundingPaid | TransferSeen):
                         self._reports.discard(event)
                 raise
-
-    def _stamped(self, event: Event) -> Event:
-        """Return an event whose time is not before that of the last one: an end may have waited."""
-        recv_ns: int = event.recv_ns  # type: ignore[attr-defined]
-        self._last_ns = max(self._last_ns, recv_ns)
-        return event if recv_ns == self._last_ns else msgspec.structs.replace(event, recv_ns=self._last_ns)
 
 
 def in_order(commands: Iterable[Event]) -> list[Event]:

@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
-import msgspec
 import trio
 
 from adapters.hyperliquid.gateway.account_wire import (
@@ -49,9 +48,9 @@ from adapters.transport.gateway_health import GatewayHealth
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.health import FeedHealth, FeedLimits
 from adapters.transport.proof import AHEAD_S, VenueClock
+from adapters.transport.reconciling import Reconciling
 from adapters.transport.stream import Stream
 from adapters.transport.text import clip
-from engine.backoff import backoff_ms
 from engine.config import VenueConfig
 from engine.errors import EngineError, VenueError, VenueProtocolError
 from engine.events import (
@@ -94,17 +93,16 @@ CANCELED_MAX: Final = 1000
 LANE_MAX: Final = 16
 """Jobs of one kind under way at a time. Openings, cancels with exits, and queries are kinds of their own."""
 
-_RETRY_MIN_MS: Final = 250
-_RETRY_MAX_MS: Final = 8000
-_RETRIES_QUIET: Final = 5
-"""Readings that fail in a row before the gateway is reported down."""
 
 _STREAM_LIMITS: Final = FeedLimits(backoff_s_min=0.25, stable_s=0.0)
 """The account's stream reconnects sooner than a market's; the governor limits how often."""
 
 
-class HyperliquidGateway:
+class HyperliquidGateway(Reconciling):
     """One account. `send` takes a batch of inputs and may wait; `jitter` returns 0 to 1."""
+
+    _stream: Stream
+    _reconciler: Reconciler
 
     def __init__(
         self,
@@ -418,44 +416,7 @@ class HyperliquidGateway:
                     await self._emit(self._update(row, self._now_ns()))
             self._canceled.pop(oid, None)
 
-    async def _reconcile_again(self) -> None:
-        """Read the account when the stream comes up, and every so often while it is."""
-        while True:
-            with trio.move_on_after(self._reconcile_s):
-                await self._wanted.wait()
-            self._wanted = trio.Event()
-            await self._reconcile()
-
-    async def _reconcile(self) -> None:
-        """Read the account; repeat until it succeeds or the connection is lost."""
-        tries = 0
-        connection = self.health.connections
-        while self._follows(connection):
-            try:
-                events = await self._reconciler.read()
-            except VenueError as error:
-                self.health.reads_failed += 1
-                wait_ms = backoff_ms(tries, 1.0, min_ms=_RETRY_MIN_MS, max_ms=_RETRY_MAX_MS)
-                tries += 1
-                if tries == _RETRIES_QUIET:
-                    reason = f"the account cannot be read: {error}"
-                    await self._emit([GatewayDown(self._now_ns(), self.name, reason, wait_ms)])
-                await trio.sleep(wait_ms / 1000)
-                continue
-            if self._follows(connection):
-                await self._emit(events)
-                self._reconciler.sent()
-                self.health.reconciliations += 1
-            return
-
-    def _follows(self, connection: int) -> bool:
-        """Return whether the stream has stayed up since a connection, so that its readings are valid."""
-        return self._stream.live and self.health.connections == connection
-
     # Events to the engine.
-
-    def _now_ns(self) -> int:
-        return self._clock.now_ns()
 
     async def _emit(self, events: Sequence[Event]) -> None:
         """Send events to the engine: fills, payments and transfers once each, an order's end after its last
@@ -485,12 +446,6 @@ class HyperliquidGateway:
                     if isinstance(event, OrderFilled | FundingPaid | TransferSeen):
                         self._orders.discard(event)
                 raise
-
-    def _stamped(self, event: Event) -> Event:
-        """Return an event whose time is not before that of the last one: an end may have waited."""
-        recv_ns: int = event.recv_ns  # type: ignore[attr-defined]
-        self._last_ns = max(self._last_ns, recv_ns)
-        return event if recv_ns == self._last_ns else msgspec.structs.replace(event, recv_ns=self._last_ns)
 
 
 def _client_id(command: Event) -> str:
