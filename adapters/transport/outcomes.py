@@ -7,6 +7,7 @@ leaves `send_once`. What an answer of a venue means is said by the venue's own g
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import httpx
 import msgspec
@@ -16,7 +17,15 @@ from adapters.transport.http import Answer, AnswerTooLong, HttpClient, Request
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
-__all__ = ["Done", "Lost", "Outcome", "Refused", "send_once"]
+__all__ = ["NOT_TRADED", "TAKEN", "Done", "Lost", "Outcome", "Refused", "send_once"]
+
+NOT_TRADED: Final = (
+    "not sent: its instrument is not traded in this session; start one with it among --instruments"
+)
+"""The reason of a refusal before anything is sent."""
+
+TAKEN: Final = "the venue has an order of this client id already"
+"""The reason of an Unknown order: what `Refused.taken` says."""
 
 
 class Done(msgspec.Struct, frozen=True):

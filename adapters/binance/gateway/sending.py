@@ -21,7 +21,7 @@ from adapters.binance.gateway.rest import Rest
 from adapters.binance.gateway.wire import Call, Wire
 from adapters.transport.gateway import priority_of
 from adapters.transport.gateway_health import GatewayHealth
-from adapters.transport.outcomes import Done, Lost, Outcome, Refused
+from adapters.transport.outcomes import NOT_TRADED, TAKEN, Done, Lost, Outcome, Refused
 from engine.errors import VenueProtocolError
 from engine.events import (
     CancelOrder,
@@ -43,10 +43,6 @@ from engine.events import (
 
 __all__ = ["Sending"]
 
-NOT_TRADED: Final = (
-    "not sent: its instrument is not traded in this session; start one with it among --instruments"
-)
-_TAKEN: Final = "the venue has an order of this client id already"
 _Row = TypeVar("_Row")
 _decode_order: Final = msgspec.json.Decoder(OrderRow).decode
 _decode_algo: Final = msgspec.json.Decoder(AlgoRow).decode
@@ -121,7 +117,7 @@ class Sending:
             return [OrderUnknown(recv_ns, name, outcome.reason)]
         if isinstance(outcome, Refused):
             if outcome.taken:
-                return [OrderUnknown(recv_ns, name, _TAKEN)]
+                return [OrderUnknown(recv_ns, name, TAKEN)]
             return [OrderRejected(recv_ns, recv_ns, name, outcome.text)]
         if conditional:
             algo = _read(_decode_algo, outcome)

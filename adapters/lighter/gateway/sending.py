@@ -16,7 +16,7 @@ from adapters.lighter.gateway.rest import Rest
 from adapters.lighter.gateway.wire import Wire, is_too_large
 from adapters.transport.gateway import priority_of
 from adapters.transport.gateway_health import GatewayHealth
-from adapters.transport.outcomes import Done, Lost, Outcome, Refused
+from adapters.transport.outcomes import NOT_TRADED, TAKEN, Done, Lost, Outcome, Refused
 from engine.events import (
     CancelOrder,
     CancelRejected,
@@ -34,10 +34,6 @@ from engine.events import (
 
 __all__ = ["Sending"]
 
-NOT_TRADED: Final = (
-    "not sent: its instrument is not traded in this session; start one with it among --instruments"
-)
-_TAKEN: Final = "the venue has an order of this client id already"
 _TWICE: Final = "not sent: another order has the number of its client id"
 _LARGE: Final = "not sent: its price or size is larger than the venue's transactions can hold"
 
@@ -95,7 +91,7 @@ class Sending:
         if isinstance(outcome, Done):
             return []
         if isinstance(outcome, Refused) and outcome.taken:
-            return [OrderUnknown(self._now_ns(), name, _TAKEN)]
+            return [OrderUnknown(self._now_ns(), name, TAKEN)]
         if words := self._refusal(outcome):
             recv_ns = self._now_ns()
             return [OrderRejected(recv_ns, recv_ns, name, words)]
